@@ -1,0 +1,1 @@
+"""From UPQA and a checkpoint to a leaderboard: personalise, ask, judge, compare."""

@@ -1,0 +1,1 @@
+"""From conversations to the UPQA dataset: mine, generate, validate, release."""

@@ -1,0 +1,1 @@
+"""Contracts every stage shares: records, configuration, tables, provenance, errors, progress."""

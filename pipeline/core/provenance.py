@@ -1,0 +1,99 @@
+"""Who made a file: code revision, machine, versions, time and memory of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+RUN_FORMAT = 1
+"""Version of the run record's form."""
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_tree(root: Path) -> str:
+    """Hex sha256 over the sorted relative paths and contents of all files below `root`."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        digest.update(f"{path.relative_to(root).as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def git_revision() -> dict[str, Any]:
+    """`{"commit": hex or None, "dirty": bool or None}` of the working folder; None outside a Git checkout."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=20, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    status = git("status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.md", "*.yaml", "*.json")
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def machine() -> str:
+    """One line about this machine: processor, cores, memory, operating system, Python."""
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+    memory = ""
+    with contextlib.suppress(OSError, ValueError):
+        memory = f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cpu}, {cores} cores{memory}, {platform.system()}, Python {platform.python_version()}"
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions of `packages`; a package that is not installed is left out."""
+    found = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def peak_memory_mb() -> float:
+    """Largest resident set of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+@contextlib.contextmanager
+def run_record(stage: str, config: Any, packages: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """A dictionary to fill with counts and metrics; on exit it also holds seconds and peak memory.
+
+    The caller writes it. It carries the resolved configuration, the code revision, versions and machine, so that
+    a result can be traced to what made it.
+    """
+    started = time.monotonic()
+    record: dict[str, Any] = {
+        "format": RUN_FORMAT,
+        "stage": stage,
+        "code": git_revision(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": versions("upqa", *packages),
+        "config": config.model_dump(mode="json") if hasattr(config, "model_dump") else config,
+    }
+    yield record
+    record["seconds"] = round(time.monotonic() - started, 3)
+    record["peak_memory_mb"] = round(peak_memory_mb(), 1)
