@@ -1,0 +1,1 @@
+"""Drafts to the released records: structure, semantic rules, difficulty, splits."""

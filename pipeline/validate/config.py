@@ -1,0 +1,72 @@
+"""Settings of the validate stage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.core.config import Section
+from pipeline.core.records import QuestionKind
+
+
+class RulesConfig(Section):
+    """Thresholds of the semantic rules."""
+
+    require_kinds: tuple[QuestionKind, ...]
+    """Kinds of which a preference needs at least one valid question."""
+    max_target_words: int = Field(ge=1)
+    """Longest target, in words."""
+    max_question_words: int = Field(ge=3)
+    """Longest question, in words."""
+    min_question_words: int = Field(ge=1)
+    """Shortest question, in words."""
+
+
+class DifficultyConfig(Section):
+    """Thresholds of the difficulty tag; see docs/dataset.md."""
+
+    easy_max_rank: int = Field(ge=1)
+    """easy: the statement is among this many best matches of the question ..."""
+    easy_min_overlap: float = Field(ge=0, le=1)
+    """... and the question holds at least this share of its own content words from statement or attribute type."""
+    hard_min_rank: int = Field(ge=2)
+    """hard: the statement's rank for the question is at least this."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> DifficultyConfig:
+        if self.hard_min_rank <= self.easy_max_rank:
+            raise ValueError("hard_min_rank must be greater than easy_max_rank")
+        return self
+
+
+class SplitConfig(Section):
+    """Shares of the splits, by users."""
+
+    seed: int
+    """Changes which users fall where."""
+    train: float = Field(ge=0, le=1)
+    """Share of train."""
+    validation: float = Field(ge=0, le=1)
+    """Share of validation."""
+    test: float = Field(ge=0, le=1)
+    """Share of test."""
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> SplitConfig:
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            raise ValueError("train + validation + test must be 1")
+        return self
+
+
+class ValidateConfig(Section):
+    """The validate section of params.yaml."""
+
+    encoder_dtype: Literal["float32", "bfloat16"]
+    """Precision of the sentence encoder behind the difficulty numbers."""
+    rules: RulesConfig
+    """Semantic rules."""
+    difficulty: DifficultyConfig
+    """Difficulty tag."""
+    split: SplitConfig
+    """Splits."""
