@@ -202,6 +202,21 @@ class Provenance(Record):
     """Model replies spent on this draft, rejected ones included."""
 
 
+class ClusterMember(Record):
+    """One member of a preference cluster (Personalization Editing): a synonym with its own direct question.
+
+    The first member is the original and asks the explicit question itself, the edit prompt of the literature's
+    single-fact methods. No other member's question is one of the preference's evaluation questions.
+    """
+
+    attribute_type: str
+    """The attribute type, or a synonym of it."""
+    question: str
+    """A direct question for it, in the first person."""
+    target: str
+    """The target, or a synonym of it."""
+
+
 class Draft(Record):
     """One preference with all its questions, as written by `generate`."""
 
@@ -215,21 +230,12 @@ class Draft(Record):
     """The user's value for it, a span of the statement: "nurse"."""
     aliases: tuple[str, ...]
     """Other surface forms of the target that count as the same answer."""
+    cluster: tuple[ClusterMember, ...]
+    """Synonyms with direct questions for clustered edits, the original first; may be empty."""
     questions: tuple[DraftQuestion, ...]
     """Questions of all kinds."""
     provenance: Provenance
     """What wrote it."""
-
-
-class ClusterMember(Record):
-    """One member of a preference cluster (Personalization Editing): a synonym with its own direct question."""
-
-    attribute_type: str
-    """A synonym of the attribute type; the first member is the original."""
-    question: str
-    """A direct question for it, in the first person."""
-    target: str
-    """A synonym of the target, or the target itself."""
 
 
 Split = Literal["train", "validation", "test"]

@@ -16,6 +16,9 @@ from pipeline.validate.config import RulesConfig
 
 K = QuestionKind
 
+FIRST_PERSON = frozenset(["i", "my", "me", "mine", "myself", "i'm", "i've", "i'd", "i'll"])
+SECOND_PERSON = frozenset(["your", "yours", "yourself"])
+
 
 class Reason(StrEnum):
     """Why a draft or one of its questions is rejected."""
@@ -37,7 +40,8 @@ class Reason(StrEnum):
     TARGET_REDACTED = "target_redacted"
     """The target holds a placeholder of a redacted identifier."""
     CLUSTER_MALFORMED = "cluster_malformed"
-    """The cluster does not begin with the original, or a member asks about the assistant."""
+    """The cluster does not begin with the original, or a member asks about the assistant or asks what the
+    evaluation asks."""
     EXPLICIT_LACKS_ATTRIBUTE = "explicit_lacks_attribute"
     """An explicit question must name the attribute type."""
     REPHRASED_NAMES_ATTRIBUTE = "rephrased_names_attribute"
@@ -111,6 +115,23 @@ def _draft_faults(draft: Draft, config: RulesConfig) -> Iterator[Fault]:
         yield Reason.TARGET_REPEATS_ATTRIBUTE, f"target {target!r}, attribute type {attribute!r}"
     if "[" in target:
         yield Reason.TARGET_REDACTED, f"target {target!r}"
+    for fault in _cluster_faults(draft):
+        yield Reason.CLUSTER_MALFORMED, fault
+
+
+def _cluster_faults(draft: Draft) -> Iterator[str]:
+    if not draft.cluster:
+        return
+    original, *synonyms = draft.cluster
+    if (original.attribute_type, original.target) != (draft.attribute_type, draft.target):
+        yield f"begins with {original.attribute_type!r} = {original.target!r}, not with the original"
+    asked = {tuple(stems(question.text)) for question in draft.questions}
+    for member in draft.cluster:
+        if set(words(member.question)) & SECOND_PERSON:
+            yield f"asks about the assistant: {member.question!r}"
+    for member in synonyms:
+        if tuple(stems(member.question)) in asked:
+            yield f"asks an evaluation question: {member.question!r}"
 
 
 def question_faults(draft: Draft, question: DraftQuestion, config: RulesConfig) -> Iterator[Fault]:
@@ -126,11 +147,11 @@ def question_faults(draft: Draft, question: DraftQuestion, config: RulesConfig) 
 def _form_faults(question: DraftQuestion, config: RulesConfig) -> Iterator[Fault]:
     given = set(words(question.text))
     asks_about_user = question.kind in TARGET_KINDS or question.kind is K.UNSTATED
-    if asks_about_user and given & {"your", "yours", "yourself"}:
+    if asks_about_user and given & SECOND_PERSON:
         yield Reason.ASKS_ASSISTANT, f"{question.text!r}"
     if question.origin == "mined":
         return
-    if asks_about_user and not given & {"i", "my", "me", "mine", "myself", "i'm", "i've", "i'd", "i'll"}:
+    if asks_about_user and not given & FIRST_PERSON:
         yield Reason.NOT_FIRST_PERSON, f"{question.text!r}"
     length = len(words(question.text))
     one = question.text.count("?") == 1 and question.text.rstrip().endswith("?")
