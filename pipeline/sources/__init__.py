@@ -1,0 +1,1 @@
+"""Conversation corpora: one file each, registered by name in `pipeline.sources.registry`."""

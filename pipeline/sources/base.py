@@ -1,0 +1,172 @@
+"""What every source offers: a card, a stream of conversations, and an honest account of what it could not read."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pipeline.core.config import Section
+from pipeline.core.errors import InputError
+from pipeline.core.records import Conversation, Turn
+from pipeline.sources.card import SourceCard
+
+ROLES: Mapping[str, Any] = {
+    "human": "user",
+    "user": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "assistant": "assistant",
+    "tool": "assistant",
+    "function": "assistant",
+    "system": "system",
+    "developer": "system",
+}
+"""Speaker names of the corpora -> role. What a tool returned is not said by the user."""
+
+
+class SourceSettings(Section):
+    """One entry of `mine.sources` in params.yaml."""
+
+    name: str
+    """Name of a registered source."""
+    path: str | None
+    """File or folder to read; null: the package or Hub dataset the source's card names."""
+    strict: bool
+    """Whether a damaged record or a cut-off file is an error (true) or is reported and passed over (false)."""
+    license: str | None
+    """SPDX id of your own files; null: the licence on the card."""
+    max_conversations: int | None
+    """Stop after this many conversations; null: read all."""
+
+
+@dataclass
+class ReadReport:
+    """What a source read, filled while its stream is consumed."""
+
+    conversations: int = 0
+    """Whole conversations yielded."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Damaged records passed over, by problem."""
+    first_skipped: dict[str, str] = field(default_factory=dict)
+    """Where the first record of each problem stands."""
+    damage: str | None = None
+    """How the input is cut off, e.g. "input ends inside a record at byte 125509632"; None when it is whole."""
+
+    def summary(self) -> str:
+        """One line for a person: conversations read, damage, records passed over."""
+        parts = [f"{self.conversations} conversations read"]
+        if self.damage:
+            parts.append(self.damage)
+        parts += [f"{n} records passed over: {p} (first: {self.first_skipped[p]})" for p, n in self.skipped.items()]
+        return ", ".join(parts)
+
+
+class BadRecord(Exception):
+    """One record does not have the form of its corpus; the message says what is wrong with it."""
+
+
+class Source(ABC):
+    """A corpus. A subclass declares `card` and yields conversations from `read`."""
+
+    card: ClassVar[SourceCard]
+
+    def __init__(self, settings: SourceSettings, salt: str) -> None:
+        """A source that has read nothing yet; `salt` goes into every user id."""
+        self.settings = settings
+        self.report = ReadReport()
+        self._salt = salt
+
+    @abstractmethod
+    def read(self) -> Iterator[Conversation]:
+        """The conversations in the order of the corpus, one in memory at a time.
+
+        Raises:
+            InputError: a file is missing, not UTF-8, not the expected format; with `strict` also when a record is
+                damaged or the file is cut off. The message names file, byte and record.
+        """
+
+    def user_id(self, key: str) -> str:
+        """Salted hash of the corpus's own user key, 16 hex digits."""
+        return hashlib.sha256(f"{self._salt}\0{self.card.name}\0{key}".encode("utf-8", "replace")).hexdigest()[:16]
+
+    def license(self) -> str:
+        """SPDX id for the rows: the setting where it is given, else the card's."""
+        return self.settings.license or self.card.license
+
+    def skip(self, problem: str, where: str) -> None:
+        """Count a damaged record, or stop.
+
+        Raises:
+            InputError: under `strict: true`.
+        """
+        if self.settings.strict:
+            raise InputError(f"{where}: {problem}. Repair the record, or set strict: false to pass over such records.")
+        self.report.skipped[problem] = self.report.skipped.get(problem, 0) + 1
+        self.report.first_skipped.setdefault(problem, where)
+
+    def cut_off(self, where: str, damage: str) -> None:
+        """Note that the input ends inside a record, or stop.
+
+        Raises:
+            InputError: under `strict: true`.
+        """
+        if self.settings.strict:
+            read = self.report.conversations
+            raise InputError(f"{where}: {read} conversations read, {damage}. Set strict: false to keep what is whole.")
+        self.report.damage = damage
+
+    def counted(self, conversations: Iterator[Conversation]) -> Iterator[Conversation]:
+        """`conversations`, counted in the report and stopped at `max_conversations`."""
+        for conversation in conversations:
+            if self.report.conversations == self.settings.max_conversations:
+                return
+            self.report.conversations += 1
+            yield conversation
+
+
+def turns_from(messages: object, role_key: str, text_key: str) -> tuple[Turn, ...]:
+    """The turns in a list of `{role_key: speaker, text_key: text}` mappings.
+
+    Raises:
+        BadRecord: it is no such list, or a speaker is unknown.
+    """
+    if not isinstance(messages, Sequence) or isinstance(messages, str):
+        raise BadRecord("the messages are not a list")
+    return tuple(_turn(message, role_key, text_key) for message in messages)
+
+
+def _turn(message: object, role_key: str, text_key: str) -> Turn:
+    if not isinstance(message, Mapping):
+        raise BadRecord("a message is not an object")
+    role = ROLES.get(str(message.get(role_key)).lower())
+    if role is None:
+        raise BadRecord(f"unknown speaker {str(message.get(role_key))[:30]!r}")
+    return Turn(role=role, text=_text(message.get(text_key)))
+
+
+def _text(content: object) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, Sequence) and not isinstance(content, str):
+        parts = [part.get("text") for part in content if isinstance(part, Mapping)]
+        content = "\n".join(part for part in parts if isinstance(part, str))
+    if not isinstance(content, str):
+        raise BadRecord("a message text is not a string")
+    return whole_unicode(content)
+
+
+def whole_unicode(text: str) -> str:
+    """`text` with each lone surrogate (half of an escaped pair) replaced by "?": same length, encodable as UTF-8."""
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+    return text
