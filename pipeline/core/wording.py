@@ -8,11 +8,11 @@ import unicodedata
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 
 FUNCTION_WORDS = frozenset(
-    "a an the this that these those some any each every no not n't and or but if so as at by for from in into of off "
-    "on onto out over to up with about after before i me my mine myself we us our ours you your yours he him his she her "
-    "hers it its they them their theirs who whom whose which what when where why how is am are was were be been being "
-    "do does did done have has had having can could will would shall should may might must i'm i've i'd i'll it's "
-    "there here then than too very just also really quite please tell".split()
+    "a an the this that these those some any each every no not n't and or but if so as at by for from in into of "
+    "off on onto out over to up with about after before i me my mine myself we us our ours you your yours he him "
+    "his she her hers it its they them their theirs who whom whose which what when where why how is am are was "
+    "were be been being do does did done have has had having can could will would shall should may might must i'm "
+    "i've i'd i'll it's there here then than too very just also really quite please tell".split()
 )
 """English words that carry no content of their own."""
 

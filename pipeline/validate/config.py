@@ -32,6 +32,8 @@ class DifficultyConfig(Section):
     """... and the question holds at least this share of its own content words from statement or attribute type."""
     hard_min_rank: int = Field(ge=2)
     """hard: the statement's rank for the question is at least this."""
+    pool_size: int = Field(ge=1)
+    """How many statements the rank is counted among."""
 
     @model_validator(mode="after")
     def _ordered(self) -> DifficultyConfig:

@@ -1,0 +1,1 @@
+"""The validated dataset as a folder for the Hugging Face Hub."""
