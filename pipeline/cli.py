@@ -1,0 +1,53 @@
+"""The `upqa` command: one sub-command per stage, in the order of the pipeline, and a few beside it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from editing.edit import edit
+from editing.judge import judge
+from editing.leaderboard import leaderboard
+from editing.personalize import personalize
+from pipeline.generate.__main__ import generate
+from pipeline.mine.__main__ import mine
+from pipeline.release.__main__ import release
+from pipeline.validate.__main__ import validate
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Build UPQA from real conversations and measure how well a model can be made to remember a user.",
+    epilog="Settings live in params.yaml. `dvc repro` runs all stages in order and repeats only what changed.",
+)
+
+PANELS = {
+    "Dataset": (mine, generate, validate, release),
+    "Evaluation": (edit, judge, leaderboard),
+    "Try it": (personalize,),
+}
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"upqa {version('upqa')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Options that belong to no stage."""
+
+
+def main() -> None:
+    """Entry point of the `upqa` script."""
+    app()
