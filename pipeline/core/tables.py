@@ -117,7 +117,8 @@ def write_parquet(path: Path, rows: Iterable[R], record: type[R], *, rows_per_gr
                 writer.write_table(pa.Table.from_pylist(batch, schema=schema))
                 written += len(batch)
                 batch = []
-        writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+        if batch:  # an empty row group would make `datasets` fail with a batch size of 0
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
     return written + len(batch)
 
 

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.core.licenses import strictest
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (["CC0-1.0", "CC-BY-4.0"], "CC-BY-4.0"),
+        (["CC-BY-NC-4.0", "Apache-2.0"], "CC-BY-NC-4.0"),
+        (["MIT", "unknown"], "unknown"),
+        (["MIT", "Some-New-License"], "unknown"),
+        ([], "unknown"),
+    ],
+)
+def test_a_row_carries_the_strictest_of_its_licences(given: list[str], wanted: str) -> None:
+    assert strictest(given) == wanted

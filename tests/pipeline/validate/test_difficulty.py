@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pipeline.core.records import Difficulty
+from pipeline.validate.config import DifficultyConfig
+from pipeline.validate.difficulty import Asked, measure, tag
+
+CONFIG = DifficultyConfig(easy_max_rank=2, easy_min_overlap=0.3, hard_min_rank=5, pool_size=10)
+VOCABULARY = ["chess", "dog", "rome", "hobby", "play", "walk"]
+
+
+def bag_of_words(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    rows = np.array([[float(word in text.lower()) for word in VOCABULARY] for text in texts], dtype=np.float32)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+
+def test_the_statement_a_question_fits_best_has_rank_one() -> None:
+    asked = [
+        Asked("Who can I play with?", "I play chess.", "hobby"),
+        Asked("Where can I walk?", "I walk my dog.", "pet"),
+        Asked("Where can I walk?", "I play chess.", "hobby"),
+    ]
+    assert [numbers.statement_rank for numbers in measure(asked, bag_of_words, CONFIG)] == [1, 1, 2]
+
+
+def test_overlaps_are_shares_of_content_words() -> None:
+    (numbers,) = measure([Asked("Is chess my only hobby?", "I play chess.", "hobby")], bag_of_words, CONFIG)
+    assert numbers.statement_overlap == pytest.approx(1 / 3, abs=1e-3)
+    assert numbers.attribute_overlap == 1
+
+
+def test_no_question_gives_no_number() -> None:
+    assert measure([], bag_of_words, CONFIG) == []
+
+
+@pytest.mark.parametrize(
+    ("rank", "overlap", "wanted"),
+    [(1, 0.5, "easy"), (2, 0.3, "easy"), (1, 0.1, "medium"), (4, 0.9, "medium"), (5, 0.9, "hard"), (9, 0.0, "hard")],
+)
+def test_the_tag_follows_the_documented_rule(rank: int, overlap: float, wanted: str) -> None:
+    numbers = Difficulty(
+        statement_overlap=overlap, attribute_overlap=0.0, statement_similarity=0.5, statement_rank=rank
+    )
+    assert tag(numbers, CONFIG) == wanted

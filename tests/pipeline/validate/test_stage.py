@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pipeline.core.records import Draft, DraftQuestion, Dropped, QuestionKind
+from pipeline.core.schemas import generated
+from pipeline.validate.config import ValidateConfig
+from pipeline.validate.stage import parse_drafts, validate_drafts
+
+SCHEMA = generated()["draft.schema.json"]
+
+
+def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    vectors = np.array([[len(text), text.count("a") + 1.0] for text in texts], dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_rows_in_are_rows_out_plus_rejected(
+    draft: Callable[..., Draft], make_question: Callable[..., DraftQuestion], config: ValidateConfig
+) -> None:
+    leaky = draft("u3")
+    leaky = leaky.model_copy(
+        update={"questions": (*leaky.questions, make_question(QuestionKind.IMPLICIT, "Should I play chess tonight?"))}
+    )
+    result = validate_drafts([draft("u1"), draft("u2", target="tennis"), leaky], {}, encode, config)
+    assert result.counts["drafts"] == {"in": 3, "out": 2, "rejected": 1}
+    assert result.counts["questions"] == {"in": 19, "out": 18, "rejected": 1}
+    assert len(result.rejected) == 2
+    assert result.counts["rejected_by_reason"] == {"leaks_target": 1, "target_not_grounded": 1}
+
+
+def test_a_rejected_draft_is_kept_whole_with_every_reason(draft: Callable[..., Draft], config: ValidateConfig) -> None:
+    bad = draft(target="tennis", attribute_type="tennis")
+    (row,) = validate_drafts([bad], {}, encode, config).rejected
+    assert Draft.model_validate_json(row.row) == bad
+    assert "target_not_grounded" in row.detail
+    assert "explicit_lacks_attribute" in row.detail
+
+
+def test_the_same_fact_of_the_same_user_counts_once(draft: Callable[..., Draft], config: ValidateConfig) -> None:
+    result = validate_drafts([draft("u1"), draft("u1"), draft("u2")], {}, encode, config)
+    assert len(result.preferences) == 2
+    assert result.counts["rejected_by_reason"] == {"duplicate": 1}
+
+
+def test_a_question_made_of_two_texts_carries_the_stricter_licence(
+    draft: Callable[..., Draft], config: ValidateConfig
+) -> None:
+    result = validate_drafts([draft()], {"q1": "CC-BY-NC-4.0"}, encode, config)
+    licenses = {q.query_id: q.license for q in result.questions}
+    assert licenses == {None: "CC-BY-4.0", "q1": "CC-BY-NC-4.0"}
+
+
+def test_a_mined_question_whose_licence_is_not_known_is_unknown(
+    draft: Callable[..., Draft], config: ValidateConfig
+) -> None:
+    result = validate_drafts([draft()], {}, encode, config)
+    assert {q.license for q in result.questions if q.origin == "mined"} == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda d: d.pop("target"), "'target' is a required property"),
+        (lambda d: d.update(mood="good"), "Additional properties"),
+        (lambda d: d["questions"][0].update(kind="riddle"), "$.questions[0].kind"),
+        (lambda d: d["statement"].update(confidence=2), "$.statement.confidence"),
+    ],
+)
+def test_a_line_of_the_wrong_form_is_kept_with_line_path_and_rule(
+    draft: Callable[..., Draft], change: Callable[[dict[str, Any]], object], told: str
+) -> None:
+    value = json.loads(draft().model_dump_json())
+    change(value)
+    good, bad = parse_drafts([draft().model_dump_json().encode(), json.dumps(value).encode()], SCHEMA)
+    assert isinstance(good, Draft)
+    assert isinstance(bad, Dropped)
+    assert bad.reason == "schema"
+    assert bad.detail.startswith("line 2: at $")
+    assert told in bad.detail
+
+
+def test_a_line_that_is_not_json_is_kept_and_the_rest_goes_on(
+    draft: Callable[..., Draft], config: ValidateConfig
+) -> None:
+    lines = [b"{\n", b"\xff\xfe\n", b"\n", draft().model_dump_json().encode()]
+    result = validate_drafts(parse_drafts(lines, SCHEMA), {}, encode, config)
+    assert result.counts["drafts"] == {"in": 3, "out": 1, "rejected": 2}
+
+
+def test_no_draft_gives_an_empty_dataset(config: ValidateConfig) -> None:
+    assert validate_drafts([], {}, encode, config).preferences == []
