@@ -154,9 +154,12 @@ def _card(dataset: Dataset, flows: Mapping[str, Any], config: ReleaseConfig) -> 
             {
                 "config_name": name,
                 **({"default": True} if name == "questions" else {}),
-                "data_files": [{"split": s, "path": f"data/{name}-{s}.parquet"} for s in SPLITS],
+                # `datasets` refuses a split without rows, so the card names only splits that have some.
+                "data_files": [
+                    {"split": s, "path": f"data/{name}-{s}.parquet"} for s in SPLITS if any(r.split == s for r in rows)
+                ],
             }
-            for name in CONFIGS
+            for name, rows in (("questions", dataset.questions), ("preferences", dataset.preferences))
         ],
     }
     environment = Environment(loader=PackageLoader("pipeline.release"), undefined=StrictUndefined, autoescape=False)

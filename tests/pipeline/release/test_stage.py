@@ -136,7 +136,7 @@ def test_datasets_reads_every_config_and_split_by_name(hub: Path, tmp_path: Path
         "hub = sys.argv[1]\n"
         "assert get_dataset_config_names(hub) == ['questions', 'preferences']\n"
         "q = load_dataset(hub, 'questions'); p = load_dataset(hub, 'preferences')\n"
-        "assert {k: len(v) for k, v in q.items()} == {'train': 1, 'validation': 0, 'test': 1}, q\n"
+        "assert {k: len(v) for k, v in q.items()} == {'train': 1, 'test': 1}, q\n"
         "assert p['test'][0]['evidence']['conversation'] == 'c'\n"
         "assert load_dataset(hub)['test'][0]['measured']['statement_rank'] == 1\n"
     )
