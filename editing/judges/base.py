@@ -30,6 +30,8 @@ class Item:
     """The user's value."""
     aliases: tuple[str, ...]
     """Other surface forms of the target."""
+    accepted: tuple[str, ...]
+    """Answers the question accepts; for a neutral question the fact."""
     reply: str
     """The answer to judge."""
 

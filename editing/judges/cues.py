@@ -1,0 +1,166 @@
+"""English cues that turn a mention of the target around, as patterns over case-folded words joined by one space."""
+
+from __future__ import annotations
+
+import re
+
+
+def one_of(*patterns: str) -> str:
+    """A pattern for any of `patterns`, whole words."""
+    return rf"\b(?:{'|'.join(patterns)})\b"
+
+
+_ASIDE = (  # What an assistant says about its own advice or knowledge, which says nothing about itself.
+    "would think suggest recommend hope know remember believe see understand recall guess assume suppose can could bet "
+    "heard noticed imagine gather say might may will advise propose"
+).split()
+_FEELING = (
+    "sure guessing glad happy pretty fairly certain confident thinking assuming told aware afraid sorry going".split()
+)
+_OWN_ADVICE = (
+    "suggestion recommendation advice guess answer pick first apologies understanding records notes memory best top"
+).split()
+_RELATIVES = (
+    "sister brother friend mother mom mum dad father wife husband partner boss neighbou?r cousin aunt uncle son "
+    "daughter colleague coworker roommate grandmother grandfather girlfriend boyfriend"
+).split()
+_TURN = r"(?:but|however|though|yet|although)"
+_NOW = r"(?:these days|nowadays)"
+
+YOU = re.compile(one_of("you", "your", "yours", "you're", "you've", "you'd", "yourself", "user", "user's"))
+"""The answer speaks of the user."""
+
+NEGATOR = re.compile(
+    one_of(
+        *(
+            "not",
+            "never",
+            "no",
+            "none",
+            "without",
+            "neither",
+            "nor",
+            "cannot",
+            r"\w+n't",
+            "nothing",
+            "unable",
+            "unaware",
+        ),
+        *(
+            r"avoid\w*",
+            r"refus\w+",
+            "hate[sd]?",
+            r"dislik\w+",
+            r"despis\w+",
+            r"reject\w*",
+            "skip",
+            r"lack\w*",
+            "unlike",
+        ),
+        *("rather than", "instead of", "other than", "except", "anything but", "free of", "far from", "allergic to"),
+        *("(?:steer|stay) (?:clear of|away from)",),
+    )
+)
+"""Before a mention, in its clause: the mention is denied."""
+
+BENIGN = re.compile(
+    one_of(
+        "not (?:only|just|merely|to mention)",
+        r"not surprising\w*",
+        "no (?:doubt|wonder|surprise|problem|question|secret|need to guess)",
+        "why (?:not|don't (?:you|we))",
+        "(?:can't|cannot) go wrong",
+        "don't (?:forget|hesitate|worry)",
+        "(?:can't|cannot|couldn't|could not) (?:get enough|live without|do without|resist)",
+        "never (?:tire|get tired|get enough)",
+        r"(?:wouldn't|would not) be surpris\w+",
+        "(?:i'm|am) not mistaken",
+        "not sure why",
+    )
+)
+"""Phrases with a negator in them that deny nothing."""
+
+NEGATED_AFTER = re.compile(
+    r"^(?: (?!and |but |or |so |because |that |which |you )[\w']+){0,2}? "
+    r"(?:is|are|was|were|do|does|has|have|would|will|can)? ?(?:not|never|\w+n't)\b(?! (?:only|just))"
+    r"|^ free\b"
+)
+"""After a mention, in its clause: the mention is denied."""
+
+PAST = re.compile(
+    one_of(
+        *("used to", "formerly", "previously", "no longer", "in the past", "at one time", "former"),
+        *("(?:was|were) once", "once (?:was|were|loved|liked)", "gave up", "given up", "quit", "stopped"),
+        "(?:moved on|switched|changed) from",
+    )
+)
+"""Before a mention, in its clause: it held once."""
+
+TURNED = re.compile(
+    rf"\b{_TURN}\b.*"
+    + one_of(
+        "(?:now|actually|really|currently) (?:you|your|it|prefer|that)",
+        "you (?:now|actually|really|currently|have since|prefer|switched|changed)",
+        *("you'd rather", _NOW, "switched to", "changed to", "moved on", "that was", "that has changed"),
+        "(?:it's|it is|that's) (?:now|actually|really)",
+    )
+)
+"""After a mention, in its sentence: something else holds instead."""
+
+TAKEN_BACK = re.compile(
+    "^(?:"
+    + one_of(
+        *(
+            "no",
+            "nope",
+            "wait",
+            "correction",
+            "scratch that",
+            "on second thought",
+            "i mean",
+            "my mistake",
+            "oops",
+            "sorry",
+        ),
+        *("strike that", "ignore that", "forget that", "that (?:was|has changed|is no longer|is not|isn't|not)"),
+        "this (?:is not|isn't|not)",
+    )
+    + rf"|(?:actually|rather|now|today|currently|{_NOW}) ,? ?(?:it's|it is|that's|your|you|no|i)\b)"
+)
+"""At the start of a sentence after a mention: the mention is taken back."""
+
+SELF = re.compile(
+    rf"\b(?:i|we)\b(?! (?:{'|'.join(_ASIDE)})\b)"
+    rf"|\bi'm\b(?! (?:{'|'.join(_FEELING)})\b)"
+    r"|\bi've (?:always|been|loved|had|got)\b"
+    rf"|\bmy\b(?! (?:{'|'.join(_OWN_ADVICE)})\b)"
+)
+"""The speaker talks about itself."""
+
+OTHERS = re.compile(
+    one_of(
+        r"(?:many|most|some|lots of|plenty of|other|few|a lot of|thousands of|millions of) (?:\w+ ){0,2}?"
+        "(?:people|folks|users|persons|adults)",
+        *("people", "everyone", "everybody", "someone", "somebody", "others"),
+        *("he", "she", "they", "he's", "she's", "they're"),
+        rf"your (?:\w+ )?(?:{'|'.join(_RELATIVES)})",
+    )
+)
+"""Somebody else is spoken of."""
+
+TAG_QUESTION = re.compile(
+    r"\b(?:right|correct|yes|no|isn't it|aren't you|don't you|isn't that so|do you not|wasn't it|am i right)\W*$"
+)
+"""At the end of a sentence: the question only asks for a nod."""
+
+CLARIFYING = re.compile(
+    r"^(?:(?:so|and|well|ok|okay) )?"
+    r"(?:do|are|is|did|does|was|were|what|which|who|have you (?:ever|always)|would you say)\b"
+)
+"""At the start of a question: it asks for information and suggests nothing."""
+
+AFFIRMED = re.compile(r"\b(?:you(?:'d)? (?:\w+ )?(?:love|like|enjoy|adore|prefer)|your favou?rite)\b")
+"""The user is said to like something."""
+
+GRADE = re.compile(r"\b(?:grade|verdict|score|judg\w+|rating)\s*[:=]|\[\[|</?\w+>", re.IGNORECASE)
+"""A line that tries to give a verdict, in the text as written."""

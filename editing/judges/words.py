@@ -1,0 +1,174 @@
+"""Words of answers and targets brought to one form, and targets found among them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.core.wording import FUNCTION_WORDS
+
+_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+(?:'[^\W_]+)*|[,;:()\u2013\u2014\"/]")
+_MARK = re.compile(r"[,;:()\u2013\u2014\"/]")
+_VOWEL = re.compile(r"[aeiouy]")
+_DETERMINERS = frozenset("a an the my your his her their our some".split())
+_IRREGULAR = {
+    "doesn't": "don't",
+    "didn't": "don't",
+    "isn't": "not",
+    "aren't": "not",
+    "wasn't": "not",
+    "can't": "cannot",
+    "children": "child",
+    "men": "man",
+    "women": "woman",
+    "wives": "wife",
+    "knives": "knife",
+    "feet": "foot",
+    "teeth": "tooth",
+    "mice": "mouse",
+    "geese": "goose",
+    "ran": "run",
+    "swam": "swim",
+    "wrote": "writ",
+    "written": "writ",
+    "drove": "driv",
+    "sang": "sing",
+    "taught": "teach",
+    "rode": "rid",
+    "ridden": "rid",
+    "grew": "grow",
+    "ate": "eat",
+    "eaten": "eat",
+    "drank": "drink",
+    "news": "news",
+    "lens": "lens",
+    "texas": "texas",
+    "wed": "wed",
+}
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_NUMBERS = {word: str(i) for i, word in enumerate(_UNITS)} | {word: str(10 * i) for i, word in enumerate(_TENS, 2)}
+REORDER_SLACK = 2
+"""So many further words may stand among the words of a longer target in another order."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word or a punctuation mark."""
+
+    text: str
+    """Case-folded, without accents."""
+    root: str
+    """Equal for the regular forms of one word; empty for a mark."""
+
+
+def fold(text: str) -> str:
+    """`text` case-folded, without accents, with plain apostrophes and hyphens as spaces."""
+    plain = unicodedata.normalize("NFKD", text).replace("\u2019", "'").replace("\u2018", "'")
+    plain = "".join(character for character in plain if not unicodedata.combining(character))
+    plain = unicodedata.normalize("NFC", plain).casefold()
+    return re.sub(r"(?<=\w)[-\u2010\u2011](?=\w)", " ", plain)
+
+
+def tokens(text: str) -> list[Token]:
+    """Words and clause marks of `text`, in order; number words up to 99 become digits."""
+    found: list[Token] = []
+    for raw in _TOKEN.findall(fold(text)):
+        if _MARK.fullmatch(raw):
+            found.append(Token(raw, ""))
+            continue
+        number = _NUMBERS.get(raw, raw)
+        previous = found[-1].text if found else ""
+        if number.isdigit() and len(number) == 1 and raw != number and previous in _NUMBERS and len(previous) > 3:
+            tens = found[-1].root
+            if len(tens) == 2 and tens.endswith("0") and tens != "10":
+                found[-1] = Token(f"{previous} {raw}", str(int(tens) + int(number)))
+                continue
+        found.append(Token(raw, root(number)))
+    return found
+
+
+def root(word: str) -> str:
+    """`word` without the regular endings of English nouns and verbs: hike, hikes, hiked, hiking -> hik."""
+    word = word.removesuffix("'s").removesuffix("'")
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    word = _singular(word)
+    for ending in ("ing", "ed"):
+        stem = word.removesuffix(ending)
+        if stem != word and len(stem) >= 3 and _VOWEL.search(stem):
+            return _undouble(_without_e(stem.removesuffix("i") + "y" if stem.endswith("i") else stem))
+    return _without_e(word)
+
+
+def agent(word: str) -> str | None:
+    """The root of the verb in an agent noun: hiker, hikers -> hik; None for other words."""
+    singular = _singular(word)
+    stem = singular.removesuffix("er")
+    return None if stem == singular or len(stem) < 3 else _undouble(_without_e(stem))
+
+
+def _singular(word: str) -> str:
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and word.endswith(("ches", "shes", "sses", "xes", "zes", "uses")):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+def _without_e(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("e") else word
+
+
+def _undouble(word: str) -> str:
+    doubled = len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiouls"
+    return word[:-1] if doubled else word
+
+
+def same(given: Token, wanted: Token) -> bool:
+    """Whether two words are forms of one word; for activities also "hiker" and "hiking"."""
+    if given.root == wanted.root:
+        return bool(given.root)
+    if wanted.text.endswith("ing"):
+        return agent(given.text) == wanted.root
+    return given.text.endswith("ing") and agent(wanted.text) == given.root
+
+
+def find(given: Sequence[Token], phrase: str) -> list[tuple[int, int]]:
+    """Where `phrase` stands in `given` as half-open token ranges; determiners do not count.
+
+    The words stand in order, one after the other; those of a phrase with two content words or more may also stand in
+    any order with at most REORDER_SLACK others among them. An empty phrase stands nowhere.
+    """
+    wanted = [token for token in tokens(phrase) if token.root and token.text not in _DETERMINERS]
+    if not wanted:
+        return []
+    positions = [i for i, token in enumerate(given) if token.root and token.text not in _DETERMINERS]
+    found = [
+        (positions[i], positions[i + len(wanted) - 1] + 1)
+        for i in range(len(positions) - len(wanted) + 1)
+        if all(same(given[positions[i + j]], wanted[j]) for j in range(len(wanted)))
+    ]
+    content = [token for token in wanted if token.text not in FUNCTION_WORDS]
+    if found or len(content) < 2:
+        return found
+    return _reordered(given, positions, content)
+
+
+def _reordered(given: Sequence[Token], positions: list[int], content: list[Token]) -> list[tuple[int, int]]:
+    width = len(content) + REORDER_SLACK
+    for start in range(len(positions)):
+        window = positions[start : start + width]
+        if not any(same(given[window[0]], token) for token in content):
+            continue
+        hits = [next((p for p in window if same(given[p], token)), -1) for token in content]
+        if -1 not in hits and len(set(hits)) == len(hits):
+            return [(min(hits), max(hits) + 1)]
+    return []

@@ -1,0 +1,203 @@
+"""Verdicts and scores of one run: answers joined with their questions, judged in resumable chunks, counted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from editing.judges.base import Item, Judge
+from editing.judges.exact import holds_fact
+from editing.judges.registry import JudgeConfig, judge_sha256, load_judge
+from editing.metrics import PROTOCOL_VERSION
+from editing.metrics.bootstrap import Plan
+from editing.metrics.scores import count, count_kinds, kind_scores, outcome, share_estimates
+from pipeline.core.errors import InputError
+from pipeline.core.progress import progress
+from pipeline.core.provenance import sha256_file
+from pipeline.core.records import TARGET_KINDS, Answer, Preference, Question, QuestionKind, Verdict, content_id
+from pipeline.core.tables import read_parquet, write_json, write_parquet
+
+DIFFICULTIES = ("easy", "medium", "hard")
+
+
+def judge_run(dataset: Path, run: Path, config: JudgeConfig, cache: Path) -> dict[str, Any]:
+    """Write verdicts.parquet and scores.json into the folder `run`; returns what scores.json holds.
+
+    A judge's progress is kept in `cache` until the verdicts are written, so that a killed run goes on where it
+    stopped and ends with the same bytes.
+
+    Raises:
+        InputError: a file is missing, or the answers belong to another data set.
+    """
+    record = read_run(run)
+    manifest = sha256_file(_existing(dataset / "manifest.json"))
+    if record["dataset_sha256"] != manifest:
+        raise InputError(
+            f"{run}: its answers were made with data set {record['dataset_sha256'][:12]}, but {dataset} is "
+            f"{manifest[:12]}; run `edit` again or pass the data set it used."
+        )
+    answers = list(read_parquet(run / "answers.parquet", Answer)) if record["status"] == "ok" else []
+    items = join(answers, *_released(dataset), where=str(run))
+    verdicts, partial = [], []
+    for name in config.judges:
+        identity = judge_sha256(name, config)
+        key = content_id(identity, manifest, [a.model_dump(mode="json") for a in answers])
+        partial.append(cache / f"{name}-{key}.jsonl")
+        verdicts += judged(load_judge(name, config), answers, items, partial[-1], config.chunk)
+    scores = score(verdicts, answers, items, config) | {"hashes": hashes(record, config)}
+    write_parquet(run / "verdicts.parquet", verdicts, Verdict)
+    write_json(run / "scores.json", scores)
+    for path in partial:
+        path.unlink(missing_ok=True)
+    return scores
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """What run.json in the folder `run` holds.
+
+    Raises:
+        InputError: the file is missing, is not JSON, or lacks what judging needs.
+    """
+    path = _existing(run / "run.json")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from error
+    missing = {"status", "dataset_sha256", "prompt_sha256"} - set(record)
+    if missing:
+        raise InputError(f"{path}: without {', '.join(sorted(missing))}; not a run record of this version.")
+    return dict(record)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the stage that writes it, or `dvc repro`.")
+    return path
+
+
+def _released(dataset: Path) -> tuple[dict[str, Preference], dict[str, Question]]:
+    """Preferences and questions of all splits by id."""
+    preferences: dict[str, Preference] = {}
+    questions: dict[str, Question] = {}
+    for split in ("train", "validation", "test"):
+        preferences |= {p.id: p for p in read_parquet(dataset / "data" / f"preferences-{split}.parquet", Preference)}
+        questions |= {q.id: q for q in read_parquet(dataset / "data" / f"questions-{split}.parquet", Question)}
+    return preferences, questions
+
+
+def join(
+    answers: Sequence[Answer], preferences: dict[str, Preference], questions: dict[str, Question], where: str
+) -> list[Item]:
+    """What the judges may see of every answer, in order.
+
+    Raises:
+        InputError: an answer belongs to no preference or question of the data set.
+    """
+    items = []
+    for answer in answers:
+        preference, question = preferences.get(answer.preference_id), questions.get(answer.question_id)
+        if preference is None or question is None:
+            raise InputError(f"{where}: answer to question {answer.question_id} is not of this data set.")
+        items.append(
+            Item(
+                kind=question.kind,
+                question=question.text,
+                statement=preference.statement,
+                attribute_type=preference.attribute_type,
+                target=preference.target,
+                aliases=preference.aliases,
+                accepted=question.accepted,
+                reply=answer.text,
+            )
+        )
+    return items
+
+
+def judged(judge: Judge, answers: Sequence[Answer], items: Sequence[Item], partial: Path, chunk: int) -> list[Verdict]:
+    """Verdicts of one judge on all answers, in order; finished chunks are appended to the file `partial`."""
+    done = list(_saved(partial, len(answers)))
+    # A chunk that was cut off is judged again as a whole: its scores must come from the same batches.
+    done = done[: len(done) // chunk * chunk] if len(done) < len(answers) else done
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        partial.open("w", encoding="utf-8") as file,
+        progress(f"judge {judge.name}", len(answers), "answers") as advance,
+    ):
+        file.writelines(verdict.model_dump_json() + "\n" for verdict in done)
+        advance(len(done))
+        for start in range(len(done), len(answers), chunk):
+            rows = answers[start : start + chunk]
+            rulings = judge.rule(items[start : start + chunk])
+            for answer, ruling in zip(rows, rulings, strict=True):
+                verdict = Verdict(
+                    question_id=answer.question_id,
+                    preference_id=answer.preference_id,
+                    user_id=answer.user_id,
+                    kind=answer.kind,
+                    difficulty=answer.difficulty,
+                    judge=judge.name,
+                    verdict=ruling.verdict,
+                    reason=ruling.reason,
+                    score=ruling.score,
+                )
+                done.append(verdict)
+                file.write(verdict.model_dump_json() + "\n")
+            file.flush()
+            advance(len(rows))
+    return done
+
+
+def _saved(partial: Path, limit: int) -> Iterator[Verdict]:
+    """Verdicts a killed run left behind; a line cut off in the middle ends them."""
+    with contextlib.suppress(FileNotFoundError, ValueError), partial.open(encoding="utf-8") as file:
+        for number, line in enumerate(file):
+            if number == limit or not line.endswith("\n"):
+                return
+            yield Verdict.model_validate_json(line)
+
+
+def score(
+    verdicts: Sequence[Verdict], answers: Sequence[Answer], items: Sequence[Item], config: JudgeConfig
+) -> dict[str, Any]:
+    """All scores of one run as JSON values; docs/protocol.md defines them."""
+    plan = Plan(config.bootstrap_samples, config.seed, config.confidence)
+    judges = {}
+    for name in config.judges:
+        own = [verdict for verdict in verdicts if verdict.judge == name]
+        found = kind_scores(count_kinds(own), plan)
+        by_difficulty = share_estimates(
+            count(((v.user_id, v.difficulty, outcome(v)) for v in own if v.kind in TARGET_KINDS), DIFFICULTIES), plan
+        )
+        judges[name] = {
+            "sha256": judge_sha256(name, config),
+            "by_kind": {kind: estimate.as_json() for kind, estimate in found.by_kind.items()},
+            "by_difficulty": {d: e.as_json() for d, e in zip(DIFFICULTIES, by_difficulty, strict=True)},
+            "recall": found.recall.as_json(),
+            "specificity": found.specificity.as_json(),
+            "headline": found.headline.as_json(),
+        }
+    (degenerate,) = share_estimates(
+        count(((a.user_id, "all", a.degenerate) for a in answers), ("all",)), plan, higher_is_better=False
+    )
+    facts = (
+        (answer.user_id, "all", holds_fact(answer.text, item.accepted))
+        for answer, item in zip(answers, items, strict=True)
+        if item.kind is QuestionKind.NEUTRAL and item.accepted
+    )
+    (fact_accuracy,) = share_estimates(count(facts, ("all",)), plan)
+    return {"judges": judges, "degenerate_rate": degenerate.as_json(), "fact_accuracy": fact_accuracy.as_json()}
+
+
+def hashes(record: dict[str, Any], config: JudgeConfig) -> dict[str, Any]:
+    """What must be equal for two runs to stand in one table."""
+    judges = [judge_sha256(name, config) for name in config.judges]
+    statistics = [config.confidence, config.bootstrap_samples, config.seed]
+    return {
+        "dataset_sha256": record["dataset_sha256"],
+        "prompt_sha256": record["prompt_sha256"],
+        "judge_sha256": content_id(judges, statistics),
+        "protocol": PROTOCOL_VERSION,
+    }
