@@ -26,6 +26,8 @@ LONGEST = 600
 """Sentences with more characters are outside the population: nobody states a preference in 600 characters."""
 FEWEST_WORDS = 2
 """Sentences with fewer words are outside the population."""
+Key = tuple[str, int, int]
+"""Conversation, turn and first character of a sentence."""
 LABELLED_HALF = frozenset("01234567")
 """First hex digits of sha256(conversation) that may be read for labels; the other half is for testing only."""
 
@@ -61,10 +63,26 @@ PASTED = 1000
 """User turns with more characters are mostly pasted text."""
 QUESTION = re.compile(r"\?|\b(?:suggest|recommend|advi[cs]e|tips|ideas?)\b", re.IGNORECASE)
 ADVICE = re.compile(
-    r"\b(?:should\s+(?:i|we)|(?:can|could|would)\s+you\s+(?:please\s+)?(?:suggest|recommend|advise|give\s+me\s+(?:some\s+)?(?:advice|tips|ideas|suggestions|recommendations))"
-    r"|recommend(?:ations?)?|suggest(?:ions?)?|advice|(?:any|some|give\s+me)\s+(?:tips|ideas)|best\s+(?:way|place|book|app|laptop|phone|car|course|for\s+me)"
-    r"|(?:how|what|where|which)\s+(?:can|could|do|should|would)\s+(?:i|we)|is\s+it\s+(?:worth|a\s+good\s+idea)|help\s+me\s+(?:choose|decide|find|plan|pick)|worth\s+(?:it|buying|learning))\b",
-    re.IGNORECASE,
+    r"""\b(?:should\s+(?:i|we)
+      |(?:can|could|would)\s+you\s+(?:please\s+)?(?:suggest|recommend|advise|give\s+me\s+(?:some\s+)?(?:advice|tips|ideas|suggestions|recommendations))
+      |recommend(?:ations?)?|suggest(?:ions?)?|advice|(?:any|some|give\s+me)\s+(?:tips|ideas)
+      |best\s+(?:way|place|book|app|laptop|phone|car|course|for\s+me)|(?:how|what|where|which)\s+(?:can|could|do|should|would)\s+(?:i|we)
+      |is\s+it\s+(?:worth|a\s+good\s+idea)|help\s+me\s+(?:choose|decide|find|plan|pick)|worth\s+(?:it|buying|learning))\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+PERSONAL_TOPIC = re.compile(
+    r"""\b(?:cook|eat|recipes?|dinner|lunch|breakfast|meals?|snacks?|drinks?|wine|restaurants?|gifts?|presents?|birthday|trip|travel|vacation
+      |holiday|visit|itinerary|hotel|books?|read|movies?|films?|tv\s+shows?|series|songs?|music|playlist|hobb(?:y|ies)|courses?|learn(?:ing)?
+      |study|studying|exam|degree|universit(?:y|ies)|college|major|career|jobs?|interview|salary|resume|diet|weight|workout|exercises?|sleep
+      |stress|anxiety|sick|pain|doctor|skin|hair|wear|outfit|clothes|buy|purchase|laptop|phone|car|camera|headphones|house|apartment|garden
+      |plants?|dog|cat|girlfriend|boyfriend|wife|husband|friend|kids?|children|son|daughter|date|relationship|invest|money|save|retire|bored
+      |weekend|fun|quit|move\s+to|language)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+ASKS = re.compile(
+    r"""\b(?:suggest|recommend(?:ations?)?|advi[cs]e|tips|ideas|should\s+(?:i|we)|what\s+to|where\s+to|best|good
+      |how\s+(?:can|do|could|should)\s+(?:i|we)|which|help\s+me|worth)\b""",
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
@@ -138,18 +156,25 @@ def in_labelled_half(conversation: str) -> bool:
 
 
 def stratum_of(sentence: str, turn: str, task: str) -> str | None:
-    """Stratum of a sentence for the task "statements" or "queries"; None outside the population."""
+    """Stratum of a sentence of `turn` for the task "statements" or "queries"; None outside the population."""
     if len(sentence) > LONGEST or len(sentence.split()) < FEWEST_WORDS:
         return None
-    if task == "queries":
-        if not QUESTION.search(sentence):
-            return None
-        return "advice" if ADVICE.search(sentence) and FIRST_PERSON.search(sentence) else "question"
+    return _query_stratum(sentence, turn) if task == "queries" else _statement_stratum(sentence, turn)
+
+
+def _query_stratum(sentence: str, turn: str) -> str | None:
+    if not QUESTION.search(sentence):
+        return None
+    if len(turn) <= PASTED and PERSONAL_TOPIC.search(sentence) and ASKS.search(sentence):
+        return "personal"
+    return "advice" if ADVICE.search(sentence) and FIRST_PERSON.search(sentence) else "question"
+
+
+def _statement_stratum(sentence: str, turn: str) -> str:
     if not FIRST_PERSON.search(sentence):
         return "other"
-    if not DURABLE.search(sentence):
-        return "first_person"
-    return "likely" if len(turn) <= PASTED else "likely_pasted"
+    kind = "likely" if DURABLE.search(sentence) else "first_person"
+    return kind if len(turn) <= PASTED else f"{kind}_pasted"
 
 
 def population(turns: Iterator[tuple[str, int, str]], source: str, task: str) -> dict[str, list[Candidate]]:
@@ -169,13 +194,21 @@ def population(turns: Iterator[tuple[str, int, str]], source: str, task: str) ->
             key = sentence.casefold()
             if stratum and key not in seen:
                 seen.add(key)
-                strata.setdefault(stratum, []).append(Candidate(source, conversation, turn, span, text, before, opening[1]))
+                strata.setdefault(stratum, []).append(
+                    Candidate(source, conversation, turn, span, text, before, opening[1])
+                )
             before = sentence
     return strata
 
 
-def draw(candidates: Sequence[Candidate], stratum: str, start: int, count: int) -> list[Candidate]:
-    """Positions start..start+count of the stratum's seeded random order."""
+def draw(
+    candidates: Sequence[Candidate], stratum: str, start: int, count: int, done: frozenset[Key] = frozenset()
+) -> list[Candidate]:
+    """Positions start..start+count of the stratum's seeded random order, after those of `done` are left out.
+
+    A simple random sample of what is left, added to an earlier simple random sample, is one of the whole stratum.
+    """
+    candidates = [row for row in candidates if (row.conversation, row.turn, row.span.start) not in done]
     order = list(range(len(candidates)))
     random.Random(f"{SEED}/{stratum}").shuffle(order)
     return [candidates[i] for i in order[start : start + count]]
