@@ -26,3 +26,12 @@ def strictest(licenses: Iterable[str]) -> str:
     """The strictest of `licenses`; "unknown" for none, and for any id that is not in STRICTNESS."""
     ranks = [STRICTNESS.index(name) if name in STRICTNESS else len(STRICTNESS) - 1 for name in licenses]
     return STRICTNESS[max(ranks, default=len(STRICTNESS) - 1)]
+
+
+def url(license_id: str) -> str:
+    """A page with the text of the licence; for an id without one, a page that says what unknown rights mean."""
+    if license_id.startswith("LicenseRef-"):
+        return "https://huggingface.co/datasets/lmsys/lmsys-chat-1m"
+    if license_id == UNKNOWN:
+        return "https://choosealicense.com/no-permission/"
+    return f"https://spdx.org/licenses/{license_id}.html"

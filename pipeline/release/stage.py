@@ -15,11 +15,12 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.core.errors import InputError
-from pipeline.core.licenses import UNKNOWN, strictest
+from pipeline.core.licenses import UNKNOWN, strictest, url
 from pipeline.core.provenance import git_revision, sha256_file, sha256_tree
 from pipeline.core.records import Preference, Question, QuestionKind, Record
 from pipeline.core.tables import atomic_write, read_parquet, write_json, write_parquet
 from pipeline.release.config import ReleaseConfig
+from pipeline.release.croissant import croissant
 from pipeline.validate.splits import SPLITS
 
 CONFIGS: dict[str, type[Record]] = {"questions": Question, "preferences": Preference}
@@ -109,6 +110,15 @@ def build(dataset: Dataset, flows: Mapping[str, Any], out: Path, config: Release
     card = _card(dataset, flows, config)
     with atomic_write(out / "README.md", "w") as file:
         file.write(card)
+    parquet = {path.relative_to(out).as_posix(): sha256_file(path) for path in (out / "data").glob("*.parquet")}
+    described = croissant(
+        name=config.pretty_name,
+        version=config.version,
+        license_url=url(strictest(_licenses(dataset))),
+        files=parquet,
+        configs=CONFIGS,
+    )
+    write_json(out / "croissant.json", described)
     manifest = {
         "name": config.pretty_name,
         "version": config.version,

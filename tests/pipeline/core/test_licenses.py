@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.core.licenses import strictest
+from pipeline.core.licenses import STRICTNESS, strictest, url
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,8 @@ from pipeline.core.licenses import strictest
 )
 def test_a_row_carries_the_strictest_of_its_licences(given: list[str], wanted: str) -> None:
     assert strictest(given) == wanted
+
+
+@pytest.mark.parametrize("name", STRICTNESS)
+def test_every_licence_has_a_page(name: str) -> None:
+    assert url(name).startswith("https://")
