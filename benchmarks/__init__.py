@@ -1,0 +1,1 @@
+"""One script a claim: each measures, prints, and writes benchmarks/results/<name>.json."""

@@ -1,0 +1,99 @@
+"""Claims are files: what was measured, how, where and when.
+
+A script ends with `write("mine", claims)`; the tables of the README are made from the files by
+`python -m benchmarks.claims`, and a test fails when they differ.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.provenance import git_revision, machine
+from pipeline.core.tables import write_json
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One measured figure."""
+
+    claim: str
+    """Id that says what is measured, e.g. "mine.seconds_125mb"."""
+    value: float
+    """The figure: a median where there were several runs."""
+    unit: str
+    """Its unit, e.g. "s", "MiB", "ratio", "share"."""
+    low: float | None
+    """Lower end of the 95% interval, or the smallest run; None where there is neither."""
+    high: float | None
+    """Upper end of the interval, or the largest run."""
+    n: int
+    """How many items or runs stand behind it."""
+    note: str = ""
+    """What a reader must know to read it right."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further numbers of the same measurement."""
+
+
+def write(name: str, command: str, claims: Sequence[Claim]) -> Path:
+    """Write the claims of one script, with command, machine, date and commit; returns the file."""
+    revision = git_revision()
+    stamp = {
+        "command": command,
+        "machine": machine(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": (revision["commit"] or "")[:12] + ("+changes" if revision["dirty"] else ""),
+    }
+    path = RESULTS / f"{name}.json"
+    write_json(path, [{**asdict(claim), **stamp} for claim in claims])
+    return path
+
+
+def read() -> dict[str, dict[str, Any]]:
+    """All claims by id."""
+    rows = [row for path in sorted(RESULTS.glob("*.json")) for row in json.loads(path.read_text(encoding="utf-8"))]
+    return {row["claim"]: row for row in rows}
+
+
+def table(wanted: Sequence[str]) -> str:
+    """A Markdown table of the claims whose ids begin with one of `wanted`, or "not measured yet"."""
+    rows = [row for name, row in read().items() if name.startswith(tuple(wanted))]
+    if not rows:
+        return "Not measured yet."
+    lines = ["| figure | value | range | n | command |", "|---|---:|---|---:|---|"]
+    for row in rows:
+        span = "" if row["low"] is None else f"{row['low']:.4g} to {row['high']:.4g}"
+        lines.append(
+            f"| {row['claim']} | {row['value']:.4g} {row['unit']} | {span} | {row['n']} | `{row['command']}` |"
+        )
+    stamps = sorted({f"{row['machine']}, {row['date']}" for row in rows})
+    return "\n".join(lines) + "\n\n" + "\n".join(f"Measured on {stamp}." for stamp in stamps)
+
+
+_BLOCK = re.compile(r"(<!-- claims: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def fill(text: str) -> str:
+    """`text` with every block `<!-- claims: prefix ... -->` ... `<!-- end -->` made anew from the result files."""
+    return _BLOCK.sub(lambda m: f"{m.group(1)}{table(m.group('wanted').split())}\n{m.group(3)}", text)
+
+
+def pages() -> list[Path]:
+    """The Markdown pages that may hold such blocks."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+if __name__ == "__main__":
+    for page in pages():
+        before = page.read_text(encoding="utf-8")
+        after = fill(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
