@@ -12,7 +12,11 @@ from pipeline.sources.base import Source, SourceSettings
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
         "jsonl": "pipeline.sources.jsonl:Jsonl",
+        "lmsys_chat": "pipeline.sources.lmsys_chat:LmsysChat",
+        "oasst": "pipeline.sources.oasst:OpenAssistant",
+        "persona_chat": "pipeline.sources.persona_chat:PersonaChat",
         "sharegpt": "pipeline.sources.sharegpt:ShareGPT",
+        "wildchat": "pipeline.sources.wildchat:WildChat",
     }
 )
 """Source name -> "module:Class"; imported when first asked for."""
