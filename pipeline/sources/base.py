@@ -55,6 +55,8 @@ class ReadReport:
     """Damaged records passed over, by problem."""
     first_skipped: dict[str, str] = field(default_factory=dict)
     """Where the first record of each problem stands."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Sound conversations left out on purpose, by reason (e.g. the corpus flags them as toxic)."""
     damage: str | None = None
     """How the input is cut off, e.g. "input ends inside a record at byte 125509632"; None when it is whole."""
 
@@ -64,6 +66,7 @@ class ReadReport:
         if self.damage:
             parts.append(self.damage)
         parts += [f"{n} records passed over: {p} (first: {self.first_skipped[p]})" for p, n in self.skipped.items()]
+        parts += [f"{n} left out: {reason}" for reason, n in self.left_out.items()]
         return ", ".join(parts)
 
 
@@ -109,6 +112,10 @@ class Source(ABC):
             raise InputError(f"{where}: {problem}. Repair the record, or set strict: false to pass over such records.")
         self.report.skipped[problem] = self.report.skipped.get(problem, 0) + 1
         self.report.first_skipped.setdefault(problem, where)
+
+    def leave_out(self, reason: str) -> None:
+        """Count a sound conversation that is left out on purpose."""
+        self.report.left_out[reason] = self.report.left_out.get(reason, 0) + 1
 
     def cut_off(self, where: str, damage: str) -> None:
         """Note that the input ends inside a record, or stop.
