@@ -38,6 +38,21 @@ def load(folder: Path, name: str) -> dict[str, Any]:
     return schema
 
 
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """`schema` with every reference to its own `$defs` replaced by the definition: the same rules, checked faster."""
+    definitions = schema.get("$defs", {})
+
+    def resolve(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return resolve(definitions[node["$ref"].rsplit("/", 1)[-1]])
+            return {key: resolve(value) for key, value in node.items() if key != "$defs"}
+        return [resolve(item) for item in node] if isinstance(node, list) else node
+
+    flat: dict[str, Any] = resolve(schema)
+    return flat
+
+
 if __name__ == "__main__":
     for file_name, schema in generated().items():
         write_json(Path("schemas") / file_name, schema)

@@ -10,7 +10,7 @@ import types
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import IO, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -105,21 +105,47 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         raise
 
 
+class ParquetSink(Generic[R]):
+    """Takes records one by one and writes them in row groups; made by `parquet_sink`."""
+
+    def __init__(self, writer: pq.ParquetWriter, record: type[R], rows_per_group: int) -> None:
+        """Write rows of `record` to `writer`, `rows_per_group` at a time."""
+        self._writer = writer
+        self._schema = arrow_schema(record)
+        self._rows_per_group = rows_per_group
+        self._batch: list[Any] = []
+        self.rows = 0
+        """Rows taken so far."""
+
+    def write(self, row: R) -> None:
+        """Take one row."""
+        self._batch.append(_to_arrow(row))
+        self.rows += 1
+        if len(self._batch) == self._rows_per_group:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been taken as a row group."""
+        if self._batch:  # an empty row group would make `datasets` fail with a batch size of 0
+            self._writer.write_table(pa.Table.from_pylist(self._batch, schema=self._schema))
+            self._batch = []
+
+
+@contextlib.contextmanager
+def parquet_sink(path: Path, record: type[R], *, rows_per_group: int = 10_000) -> Iterator[ParquetSink[R]]:
+    """A sink whose rows appear at `path` when the block ends, and not at all when it fails."""
+    with atomic_write(path) as file, pq.ParquetWriter(file, arrow_schema(record), compression="zstd") as writer:
+        sink = ParquetSink(writer, record, rows_per_group)
+        yield sink
+        sink.flush()
+
+
 def write_parquet(path: Path, rows: Iterable[R], record: type[R], *, rows_per_group: int = 10_000) -> int:
     """Write `rows` with the record's own schema, streaming; returns how many. Zero rows give a readable file."""
-    schema = arrow_schema(record)
-    written = 0
-    with atomic_write(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        batch: list[Any] = []
+    with parquet_sink(path, record, rows_per_group=rows_per_group) as sink:
         for row in rows:
-            batch.append(_to_arrow(row))
-            if len(batch) == rows_per_group:
-                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-                written += len(batch)
-                batch = []
-        if batch:  # an empty row group would make `datasets` fail with a batch size of 0
-            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-    return written + len(batch)
+            sink.write(row)
+    return sink.rows
 
 
 def read_parquet(path: Path, record: type[R]) -> Iterator[R]:

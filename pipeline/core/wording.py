@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -35,9 +36,10 @@ def stem(word: str) -> str:
     return word
 
 
-def stems(text: str) -> list[str]:
+@functools.lru_cache(maxsize=4096)
+def stems(text: str) -> tuple[str, ...]:
     """The stems of all words of `text`, in order."""
-    return [stem(word) for word in words(text)]
+    return tuple(stem(word) for word in words(text))
 
 
 def content_stems(text: str) -> set[str]:

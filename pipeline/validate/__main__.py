@@ -22,40 +22,34 @@ def validate(
 
     Example: upqa validate --generated data/generated --out data/upqa
     """
-    from functools import partial
-
     from pipeline.core.config import load_section
     from pipeline.core.errors import InputError
     from pipeline.core.progress import console
     from pipeline.core.provenance import run_record
-    from pipeline.core.records import Dropped, Preference, Query, Question
+    from pipeline.core.records import Dropped, Query
     from pipeline.core.schemas import load
     from pipeline.core.tables import read_parquet, write_json, write_parquet
     from pipeline.embedding import embed
     from pipeline.validate.config import ValidateConfig
-    from pipeline.validate.splits import SPLITS
-    from pipeline.validate.stage import parse_drafts, validate_drafts
+    from pipeline.validate.difficulty import hashed
+    from pipeline.validate.stage import check, parse_drafts, release, write_dataset
 
     config = load_section(params, "validate", ValidateConfig)
     drafts = generated / "drafts.jsonl"
     if not drafts.exists():
         raise InputError(f"{drafts}: no such file; run `upqa generate` first.")
+    encode = embed if config.difficulty.encoder == "minilm" else hashed
     with run_record("validate", config, ("sentence-transformers", "pyarrow")) as record, drafts.open("rb") as lines:
         licenses = {query.id: query.license for query in read_parquet(mined / "queries.parquet", Query)}
-        parsed = parse_drafts(lines, load(schemas, "draft"))
-        result = validate_drafts(parsed, licenses, partial(embed, dtype=config.encoder_dtype), config)
-        for split in SPLITS:
-            rows = (p for p in result.preferences if p.split == split)
-            write_parquet(out / "preferences" / f"{split}.parquet", rows, Preference)
-            asked = (q for q in result.questions if q.split == split)
-            write_parquet(out / "questions" / f"{split}.parquet", asked, Question)
-        write_parquet(out / "rejected.parquet", result.rejected, Dropped)
-        record["counts"] = result.counts
+        checked = check(parse_drafts(lines, load(schemas, "draft")), config)
+        write_parquet(out / "rejected.parquet", checked.rejected, Dropped)
+        rows = release(checked.kept, licenses, encode, config)
+        record["counts"] = {**checked.counts, **write_dataset(out, rows, total=len(checked.kept))}
     write_json(out / "report.json", record)
-    kept, asked_count = result.counts["drafts"], result.counts["questions"]
+    kept, asked = checked.counts["drafts"], checked.counts["questions"]
     console.print(
-        f"validate: {kept['out']} of {kept['in']} preferences and {asked_count['out']} of {asked_count['in']} of their "
-        f"questions are valid, {result.counts['users']} users -> {out}",
+        f"validate: {kept['out']} of {kept['in']} preferences and {asked['out']} of {asked['in']} of their questions "
+        f"are valid, {record['counts']['users']} users -> {out}",
         highlight=False,
     )
 

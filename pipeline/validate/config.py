@@ -26,6 +26,8 @@ class RulesConfig(Section):
 class DifficultyConfig(Section):
     """Thresholds of the difficulty tag; see docs/dataset.md."""
 
+    encoder: Literal["minilm", "hashed"]
+    """minilm: sentence embeddings, about 200 texts a second; hashed: bags of words, for 100,000 drafts and more."""
     easy_max_rank: int = Field(ge=1)
     """easy: the statement is among this many best matches of the question ..."""
     easy_min_overlap: float = Field(ge=0, le=1)
@@ -64,8 +66,6 @@ class SplitConfig(Section):
 class ValidateConfig(Section):
     """The validate section of params.yaml."""
 
-    encoder_dtype: Literal["float32", "bfloat16"]
-    """Precision of the sentence encoder behind the difficulty numbers."""
     rules: RulesConfig
     """Semantic rules."""
     difficulty: DifficultyConfig

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -28,38 +29,63 @@ class Asked(NamedTuple):
     """The attribute type it is about."""
 
 
-def measure(asked: Sequence[Asked], encode: Encode, config: DifficultyConfig) -> list[Difficulty]:
-    """The difficulty numbers of every question, in order.
+class Yardstick:
+    """Measures questions against one draw of statements.
 
-    The rank of a statement is counted among itself and `config.pool_size` others at most, the same seeded draw for
-    all questions; other statements with the very same text do not count against it.
+    The rank of a statement is counted among itself and `config.pool_size` others at most, the same draw for all
+    questions; other statements with the very same text do not count against it.
     """
-    if not asked:
-        return []
-    statements = sorted({item.statement for item in asked})
-    position = {text: i for i, text in enumerate(statements)}
-    statement_vectors = encode(statements)
-    questions = sorted({item.text for item in asked})
-    question_position = {text: i for i, text in enumerate(questions)}
-    question_vectors = encode(questions)
-    pool = _pool(statements, config.pool_size)
-    pool_vectors = statement_vectors[pool]
 
-    measured = []
-    for item in asked:
-        vector = question_vectors[question_position[item.text]]
-        own = float(vector @ statement_vectors[position[item.statement]])
-        others = pool_vectors @ vector  # (pool,)
-        better = int(np.count_nonzero(others[pool != position[item.statement]] > own))
-        measured.append(
+    def __init__(self, statements: Iterable[str], encode: Encode, config: DifficultyConfig) -> None:
+        """Draw the pool; the draw depends on the texts alone, not on their order."""
+        distinct = sorted(set(statements), key=lambda text: hashlib.sha256(text.encode()).digest())
+        self._pool = distinct[: config.pool_size]
+        self._position = {text: i for i, text in enumerate(self._pool)}
+        self._encode = encode
+        self._vectors = encode(self._pool) if self._pool else np.zeros((0, 1), dtype=np.float32)  # (pool, d)
+
+    def measure(self, asked: Sequence[Asked]) -> list[Difficulty]:
+        """The difficulty numbers of every question, in order."""
+        if not asked:
+            return []
+        statements = self._encoded([item.statement for item in asked])
+        questions = self._encoded([item.text for item in asked])
+        own = np.einsum("nd,nd->n", questions, statements)  # (n,)
+        better = questions @ self._vectors.T > own[:, None]  # (n, pool)
+        for row, item in enumerate(asked):
+            if item.statement in self._position:
+                better[row, self._position[item.statement]] = False
+        ranks = better.sum(axis=1) + 1
+        return [
             Difficulty(
                 statement_overlap=_share(content_stems(item.text), content_stems(item.statement)),
                 attribute_overlap=_share(content_stems(item.attribute_type), content_stems(item.text)),
-                statement_similarity=min(1.0, max(-1.0, round(own, 4))),
-                statement_rank=better + 1,
+                statement_similarity=min(1.0, max(-1.0, round(float(own[row]), 4))),
+                statement_rank=int(ranks[row]),
             )
-        )
-    return measured
+            for row, item in enumerate(asked)
+        ]
+
+    def _encoded(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Vectors of `texts`, each distinct text encoded once, those of the pool not again."""
+        position = {text: i for i, text in enumerate(dict.fromkeys(t for t in texts if t not in self._position))}
+        new = self._encode(list(position)) if position else self._vectors
+        return np.stack([self._vectors[self._position[t]] if t in self._position else new[position[t]] for t in texts])
+
+
+def hashed(texts: Sequence[str], dimension: int = 512) -> npt.NDArray[np.float32]:
+    """Unit-length bags of content stems by the hashing trick, shape (n, dimension): no model, for very large sets.
+
+    Source: Weinberger et al. 2009, Feature Hashing for Large Scale Multitask Learning, eq. 1.
+    """
+    vectors = np.zeros((len(texts), dimension), dtype=np.float32)
+    for row, text in enumerate(texts):
+        for word in content_stems(text):
+            code = zlib.crc32(word.encode())
+            vectors[row, code % dimension] += 1.0 if code >> 31 else -1.0
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.maximum(norms, np.float32(1e-9))
+    return vectors
 
 
 def tag(numbers: Difficulty, config: DifficultyConfig) -> Literal["easy", "medium", "hard"]:
@@ -76,9 +102,3 @@ def tag(numbers: Difficulty, config: DifficultyConfig) -> Literal["easy", "mediu
 
 def _share(of: set[str], within: set[str]) -> float:
     return round(len(of & within) / len(of), 4) if of else 0.0
-
-
-def _pool(statements: Sequence[str], size: int) -> npt.NDArray[np.intp]:
-    """Indices of a draw of `size` statements that depends on their texts alone, not on their order or number."""
-    order = sorted(range(len(statements)), key=lambda i: hashlib.sha256(statements[i].encode()).digest())
-    return np.array(order[:size], dtype=np.intp)

@@ -86,7 +86,7 @@ def check_draft(draft: Draft, config: RulesConfig) -> list[Violation]:
     bad: set[int] = set()
     for index, question in enumerate(draft.questions):
         faults = list(question_faults(draft, question, config))
-        key = tuple(stems(question.text))
+        key = stems(question.text)
         if key in seen:
             faults.append((Reason.DUPLICATE, f"asked before: {question.text!r}"))
         seen.add(key)
@@ -125,12 +125,12 @@ def _cluster_faults(draft: Draft) -> Iterator[str]:
     original, *synonyms = draft.cluster
     if (original.attribute_type, original.target) != (draft.attribute_type, draft.target):
         yield f"begins with {original.attribute_type!r} = {original.target!r}, not with the original"
-    asked = {tuple(stems(question.text)) for question in draft.questions}
+    asked = {stems(question.text) for question in draft.questions}
     for member in draft.cluster:
         if set(words(member.question)) & SECOND_PERSON:
             yield f"asks about the assistant: {member.question!r}"
     for member in synonyms:
-        if tuple(stems(member.question)) in asked:
+        if stems(member.question) in asked:
             yield f"asks an evaluation question: {member.question!r}"
 
 
@@ -166,8 +166,8 @@ def _explicit(draft: Draft, question: DraftQuestion) -> Iterator[Fault]:
 
 def _rephrased(draft: Draft, question: DraftQuestion) -> Iterator[Fault]:
     yield from _names_attribute(draft, question, Reason.REPHRASED_NAMES_ATTRIBUTE)
-    explicit = [tuple(stems(q.text)) for q in draft.questions if q.kind is K.EXPLICIT]
-    if tuple(stems(question.text)) in explicit:
+    explicit = [stems(q.text) for q in draft.questions if q.kind is K.EXPLICIT]
+    if stems(question.text) in explicit:
         yield Reason.REPHRASED_EQUALS_EXPLICIT, f"{question.text!r}"
 
 

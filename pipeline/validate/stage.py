@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from pipeline.core.licenses import strictest
+from pipeline.core.progress import progress
 from pipeline.core.records import (
+    Difficulty,
     Draft,
     DraftQuestion,
     Dropped,
@@ -21,9 +25,11 @@ from pipeline.core.records import (
     Split,
     content_id,
 )
+from pipeline.core.schemas import resolved
+from pipeline.core.tables import parquet_sink
 from pipeline.core.wording import stems
 from pipeline.validate.config import ValidateConfig
-from pipeline.validate.difficulty import Asked, Encode, measure, tag
+from pipeline.validate.difficulty import Asked, Encode, Yardstick, tag
 from pipeline.validate.rules import Reason, Violation, check_draft
 from pipeline.validate.splits import SPLITS, Member, assign
 
@@ -36,22 +42,39 @@ EXPECTS: dict[QuestionKind, Literal["recall", "apply"]] = {
 """What the good answer does; every other kind expects the preference to stay out."""
 
 
-class Validated(NamedTuple):
-    """What the stage passes on and what it keeps back."""
+_ORDER = {kind: i for i, kind in enumerate(QuestionKind)}
 
-    preferences: list[Preference]
-    """Valid preferences, by id."""
-    questions: list[Question]
-    """Their valid questions, by preference, kind and text."""
+CHUNK = 1024
+"""Drafts measured and written together."""
+
+
+class Kept(NamedTuple):
+    """A valid draft, held as JSON so that a hundred thousand fit into memory."""
+
+    draft: bytes
+    """The Draft as JSON."""
+    bad: frozenset[int]
+    """Indices of its rejected questions."""
+    member: Member
+    """What decides its split."""
+    statement: str
+    """Its statement, self-contained."""
+
+
+class Checked(NamedTuple):
+    """What the rules let pass and what they keep back."""
+
+    kept: dict[str, Kept]
+    """Valid drafts by id."""
     rejected: list[Dropped]
-    """Rejected drafts and questions."""
+    """Rejected drafts and questions, each with every reason."""
     counts: dict[str, Any]
-    """Rows in and out, rejections by reason; in == out + rejected for drafts and for questions of kept drafts."""
+    """in == out + rejected, for drafts and for the questions of kept drafts."""
 
 
 def parse_drafts(lines: Iterable[bytes], schema: Mapping[str, Any]) -> Iterator[Draft | Dropped]:
     """Each line as a Draft, or as a Dropped row whose detail names the line, the path in it and the broken rule."""
-    validator = Draft202012Validator(schema)
+    validator = Draft202012Validator(resolved(dict(schema)))
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -73,14 +96,12 @@ def _unreadable(text: str, detail: str) -> Dropped:
     return Dropped(id=content_id(text), stage="validate", reason=Reason.SCHEMA, detail=detail, row=text)
 
 
-def validate_drafts(
-    drafts: Iterable[Draft | Dropped], query_licenses: Mapping[str, str], encode: Encode, config: ValidateConfig
-) -> Validated:
-    """Apply all rules, measure difficulty and assign splits."""
+def check(drafts: Iterable[Draft | Dropped], config: ValidateConfig) -> Checked:
+    """Apply the rules to every draft."""
     rejected: list[Dropped] = []
-    kept: dict[str, tuple[Draft, tuple[DraftQuestion, ...]]] = {}
+    kept: dict[str, Kept] = {}
     seen: set[tuple[str, ...]] = set()
-    drafts_in = questions_in = 0
+    drafts_in = questions_in = questions_bad = 0
     for draft in drafts:
         drafts_in += 1
         if isinstance(draft, Dropped):
@@ -91,25 +112,48 @@ def validate_drafts(
             rejected.append(_rejected_draft(draft, violations))
             continue
         bad = _by_question(violations)
-        questions_in += len(draft.questions)
         rejected += [_rejected_question(draft, draft.questions[i], found) for i, found in bad.items()]
-        kept[draft.id] = draft, tuple(q for i, q in enumerate(draft.questions) if i not in bad)
-    preferences, questions = _release(kept, query_licenses, encode, config)
+        questions_in += len(draft.questions)
+        questions_bad += len(bad)
+        kept[draft.id] = _keep(draft, frozenset(bad))
     counts = {
-        "drafts": {"in": drafts_in, "out": len(preferences), "rejected": drafts_in - len(preferences)},
-        "questions": {"in": questions_in, "out": len(questions), "rejected": questions_in - len(questions)},
+        "drafts": {"in": drafts_in, "out": len(kept), "rejected": drafts_in - len(kept)},
+        "questions": {"in": questions_in, "out": questions_in - questions_bad, "rejected": questions_bad},
         "rejected_by_reason": dict(sorted(Counter(row.reason for row in rejected).items())),
-        "users": len({p.user_id for p in preferences}),
-        "by_split": {s: sum(p.split == s for p in preferences) for s in SPLITS},
-        "by_kind": dict(sorted(Counter(q.kind.value for q in questions).items())),
-        "by_difficulty": dict(sorted(Counter(q.difficulty for q in questions).items())),
-        "by_origin": dict(sorted(Counter(f"{q.kind.value}:{q.origin}" for q in questions).items())),
     }
-    return Validated(preferences, questions, rejected, counts)
+    return Checked(kept, rejected, counts)
+
+
+def release(
+    kept: Mapping[str, Kept], query_licenses: Mapping[str, str], encode: Encode, config: ValidateConfig
+) -> Iterator[tuple[Preference, list[Question]]]:
+    """The preferences by id, each with its questions by kind and text: difficulty measured, split assigned."""
+    splits = assign([item.member for item in kept.values()], config.split)
+    yardstick = Yardstick((item.statement for item in kept.values()), encode, config.difficulty)
+    ids = sorted(kept)
+    for start in range(0, len(ids), CHUNK):
+        rows = [kept[id_] for id_ in ids[start : start + CHUNK]]
+        drafts = [(Draft.model_validate_json(item.draft), item.bad) for item in rows]
+        pairs = [(d, q) for d, bad in drafts for i, q in enumerate(d.questions) if i not in bad]
+        asked = [Asked(q.text, d.statement.self_contained, d.attribute_type) for d, q in pairs]
+        released: dict[str, list[Question]] = defaultdict(list)
+        for (draft, question), numbers in zip(pairs, yardstick.measure(asked), strict=True):
+            split = splits[draft.statement.user_id]
+            released[draft.id].append(_question(draft, question, numbers, split, query_licenses, config))
+        for draft, _ in drafts:
+            questions = sorted(released[draft.id], key=lambda q: (_ORDER[q.kind], q.text))
+            yield _preference(draft, splits[draft.statement.user_id]), questions
+
+
+def _keep(draft: Draft, bad: frozenset[int]) -> Kept:
+    statement = draft.statement
+    repeated = stems(statement.self_contained)
+    member = Member(statement.user_id, repeated, statement.family)
+    return Kept(draft.model_dump_json().encode(), bad, member, statement.self_contained)
 
 
 def _duplicate(draft: Draft, seen: set[tuple[str, ...]]) -> Iterator[Violation]:
-    key = (draft.statement.user_id, " ".join(stems(draft.attribute_type)), " ".join(stems(draft.target)))
+    key = (draft.statement.user_id, *stems(draft.attribute_type), "=", *stems(draft.target))
     if key in seen:
         yield Violation(Reason.DUPLICATE, f"user already has {draft.attribute_type!r} = {draft.target!r}", None)
     seen.add(key)
@@ -145,41 +189,29 @@ def _rejected_question(draft: Draft, question: DraftQuestion, violations: list[V
     )
 
 
-def _release(
-    kept: Mapping[str, tuple[Draft, tuple[DraftQuestion, ...]]],
+def _question(
+    draft: Draft,
+    question: DraftQuestion,
+    numbers: Difficulty,
+    split: Split,
     query_licenses: Mapping[str, str],
-    encode: Encode,
     config: ValidateConfig,
-) -> tuple[list[Preference], list[Question]]:
-    members = [
-        Member(draft.statement.user_id, tuple(stems(draft.statement.self_contained)), draft.statement.family)
-        for draft, _ in kept.values()
-    ]
-    split = assign(members, config.split)
-    preferences = [_preference(draft, split[draft.statement.user_id]) for draft, _ in kept.values()]
-    pairs = [(draft, question) for draft, questions in kept.values() for question in questions]
-    asked = [Asked(q.text, draft.statement.self_contained, draft.attribute_type) for draft, q in pairs]
-    released = [
-        Question(
-            id=content_id(draft.id, question.kind, question.text),
-            preference_id=draft.id,
-            user_id=draft.statement.user_id,
-            kind=question.kind,
-            text=question.text,
-            origin=question.origin,
-            query_id=question.query_id,
-            expects=EXPECTS.get(question.kind, "abstain"),
-            accepted=question.accepted,
-            difficulty=tag(numbers, config.difficulty),
-            measured=numbers,
-            license=_license(draft, question, query_licenses),
-            split=split[draft.statement.user_id],
-        )
-        for (draft, question), numbers in zip(pairs, measure(asked, encode, config.difficulty), strict=True)
-    ]
-    preferences.sort(key=lambda p: p.id)
-    released.sort(key=lambda q: (q.preference_id, list(QuestionKind).index(q.kind), q.text))
-    return preferences, released
+) -> Question:
+    return Question(
+        id=content_id(draft.id, question.kind, question.text),
+        preference_id=draft.id,
+        user_id=draft.statement.user_id,
+        kind=question.kind,
+        text=question.text,
+        origin=question.origin,
+        query_id=question.query_id,
+        expects=EXPECTS.get(question.kind, "abstain"),
+        accepted=question.accepted,
+        difficulty=tag(numbers, config.difficulty),
+        measured=numbers,
+        license=_license(draft, question, query_licenses),
+        split=split,
+    )
 
 
 def _license(draft: Draft, question: DraftQuestion, query_licenses: Mapping[str, str]) -> str:
@@ -207,3 +239,29 @@ def _preference(draft: Draft, split: Split) -> Preference:
         split=split,
         provenance=draft.provenance,
     )
+
+
+def write_dataset(out: Path, rows: Iterable[tuple[Preference, list[Question]]], total: int) -> dict[str, Any]:
+    """Write {preferences,questions}/<split>.parquet below `out`; returns what was written, counted."""
+    users: set[str] = set()
+    by: dict[str, Counter[str]] = {name: Counter() for name in ("split", "kind", "difficulty", "origin")}
+    with contextlib.ExitStack() as stack, progress("validate", total, "preferences") as advance:
+        sinks = {
+            split: (
+                stack.enter_context(parquet_sink(out / "preferences" / f"{split}.parquet", Preference)),
+                stack.enter_context(parquet_sink(out / "questions" / f"{split}.parquet", Question)),
+            )
+            for split in SPLITS
+        }
+        for preference, questions in rows:
+            preferences_sink, questions_sink = sinks[preference.split]
+            preferences_sink.write(preference)
+            users.add(preference.user_id)
+            by["split"][preference.split] += 1
+            for question in questions:
+                questions_sink.write(question)
+                by["kind"][question.kind.value] += 1
+                by["difficulty"][question.difficulty] += 1
+                by["origin"][f"{question.kind.value}:{question.origin}"] += 1
+            advance(1)
+    return {"users": len(users), **{f"by_{name}": dict(sorted(counter.items())) for name, counter in by.items()}}

@@ -76,14 +76,19 @@ def draft() -> DraftMaker:
 def config() -> ValidateConfig:
     return ValidateConfig.model_validate(
         {
-            "encoder_dtype": "float32",
             "rules": {
                 "require_kinds": ["explicit", "rephrased", "implicit", "product"],
                 "max_target_words": 5,
                 "min_question_words": 3,
                 "max_question_words": 30,
             },
-            "difficulty": {"easy_max_rank": 1, "easy_min_overlap": 0.3, "hard_min_rank": 4, "pool_size": 50},
+            "difficulty": {
+                "encoder": "hashed",
+                "easy_max_rank": 1,
+                "easy_min_overlap": 0.3,
+                "hard_min_rank": 4,
+                "pool_size": 50,
+            },
             "split": {"seed": 1, "train": 0.4, "validation": 0.2, "test": 0.4},
         }
     )

@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.core.records import Difficulty
 from pipeline.validate.config import DifficultyConfig
-from pipeline.validate.difficulty import Asked, measure, tag
+from pipeline.validate.difficulty import Asked, Yardstick, hashed, tag
 
-CONFIG = DifficultyConfig(easy_max_rank=2, easy_min_overlap=0.3, hard_min_rank=5, pool_size=10)
+CONFIG = DifficultyConfig(encoder="hashed", easy_max_rank=2, easy_min_overlap=0.3, hard_min_rank=5, pool_size=10)
 VOCABULARY = ["chess", "dog", "rome", "hobby", "play", "walk"]
 
 
@@ -19,23 +19,27 @@ def bag_of_words(texts: Sequence[str]) -> npt.NDArray[np.float32]:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 
+def measure(asked: list[Asked]) -> list[Difficulty]:
+    return Yardstick((item.statement for item in asked), bag_of_words, CONFIG).measure(asked)
+
+
 def test_the_statement_a_question_fits_best_has_rank_one() -> None:
     asked = [
         Asked("Who can I play with?", "I play chess.", "hobby"),
         Asked("Where can I walk?", "I walk my dog.", "pet"),
         Asked("Where can I walk?", "I play chess.", "hobby"),
     ]
-    assert [numbers.statement_rank for numbers in measure(asked, bag_of_words, CONFIG)] == [1, 1, 2]
+    assert [numbers.statement_rank for numbers in measure(asked)] == [1, 1, 2]
 
 
 def test_overlaps_are_shares_of_content_words() -> None:
-    (numbers,) = measure([Asked("Is chess my only hobby?", "I play chess.", "hobby")], bag_of_words, CONFIG)
+    (numbers,) = measure([Asked("Is chess my only hobby?", "I play chess.", "hobby")])
     assert numbers.statement_overlap == pytest.approx(1 / 3, abs=1e-3)
     assert numbers.attribute_overlap == 1
 
 
 def test_no_question_gives_no_number() -> None:
-    assert measure([], bag_of_words, CONFIG) == []
+    assert measure([]) == []
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,19 @@ def test_the_tag_follows_the_documented_rule(rank: int, overlap: float, wanted: 
         statement_overlap=overlap, attribute_overlap=0.0, statement_similarity=0.5, statement_rank=rank
     )
     assert tag(numbers, CONFIG) == wanted
+
+
+def test_a_statement_outside_the_pool_is_ranked_too() -> None:
+    one = CONFIG.model_copy(update={"pool_size": 1})
+    texts = ["I play chess.", "I walk my dog."]
+    ranks = [
+        Yardstick(texts, bag_of_words, one).measure([Asked("Where can I walk?", text, "pet")])[0].statement_rank
+        for text in texts
+    ]
+    assert set(ranks) <= {1, 2}
+
+
+def test_hashed_vectors_of_texts_with_the_same_words_are_equal_and_of_unit_length() -> None:
+    vectors = hashed(["I play chess", "chess: they played, I play!", "", "Rome"])
+    assert np.allclose(np.linalg.norm(vectors, axis=1), [1, 1, 0, 1])
+    assert vectors[0] @ vectors[0] > vectors[0] @ vectors[1] > vectors[0] @ vectors[3]

@@ -1,24 +1,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
-from pipeline.core.records import Draft, DraftQuestion, Dropped, QuestionKind
+from pipeline.core.records import Draft, DraftQuestion, Dropped, Preference, Question, QuestionKind
 from pipeline.core.schemas import generated
+from pipeline.core.tables import read_parquet
 from pipeline.validate.config import ValidateConfig
-from pipeline.validate.stage import parse_drafts, validate_drafts
+from pipeline.validate.difficulty import hashed
+from pipeline.validate.splits import SPLITS
+from pipeline.validate.stage import check, parse_drafts, release, write_dataset
 
 SCHEMA = generated()["draft.schema.json"]
+Released = tuple[Preference, list[Question]]
 
 
-def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-    vectors = np.array([[len(text), text.count("a") + 1.0] for text in texts], dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+def released(drafts: Iterable[Draft | Dropped], licenses: dict[str, str], config: ValidateConfig) -> list[Released]:
+    return list(release(check(drafts, config).kept, licenses, hashed, config))
 
 
 def test_rows_in_are_rows_out_plus_rejected(
@@ -28,7 +30,7 @@ def test_rows_in_are_rows_out_plus_rejected(
     leaky = leaky.model_copy(
         update={"questions": (*leaky.questions, make_question(QuestionKind.IMPLICIT, "Should I play chess tonight?"))}
     )
-    result = validate_drafts([draft("u1"), draft("u2", target="tennis"), leaky], {}, encode, config)
+    result = check([draft("u1"), draft("u2", target="tennis"), leaky], config)
     assert result.counts["drafts"] == {"in": 3, "out": 2, "rejected": 1}
     assert result.counts["questions"] == {"in": 19, "out": 18, "rejected": 1}
     assert len(result.rejected) == 2
@@ -37,31 +39,31 @@ def test_rows_in_are_rows_out_plus_rejected(
 
 def test_a_rejected_draft_is_kept_whole_with_every_reason(draft: Callable[..., Draft], config: ValidateConfig) -> None:
     bad = draft(target="tennis", attribute_type="tennis")
-    (row,) = validate_drafts([bad], {}, encode, config).rejected
+    (row,) = check([bad], config).rejected
     assert Draft.model_validate_json(row.row) == bad
     assert "target_not_grounded" in row.detail
     assert "explicit_lacks_attribute" in row.detail
 
 
 def test_the_same_fact_of_the_same_user_counts_once(draft: Callable[..., Draft], config: ValidateConfig) -> None:
-    result = validate_drafts([draft("u1"), draft("u1"), draft("u2")], {}, encode, config)
-    assert len(result.preferences) == 2
+    result = check([draft("u1"), draft("u1"), draft("u2")], config)
+    assert len(result.kept) == 2
     assert result.counts["rejected_by_reason"] == {"duplicate": 1}
 
 
 def test_a_question_made_of_two_texts_carries_the_stricter_licence(
     draft: Callable[..., Draft], config: ValidateConfig
 ) -> None:
-    result = validate_drafts([draft()], {"q1": "CC-BY-NC-4.0"}, encode, config)
-    licenses = {q.query_id: q.license for q in result.questions}
+    ((_, questions),) = released([draft()], {"q1": "CC-BY-NC-4.0"}, config)
+    licenses = {q.query_id: q.license for q in questions}
     assert licenses == {None: "CC-BY-4.0", "q1": "CC-BY-NC-4.0"}
 
 
 def test_a_mined_question_whose_licence_is_not_known_is_unknown(
     draft: Callable[..., Draft], config: ValidateConfig
 ) -> None:
-    result = validate_drafts([draft()], {}, encode, config)
-    assert {q.license for q in result.questions if q.origin == "mined"} == {"unknown"}
+    ((_, questions),) = released([draft()], {}, config)
+    assert {q.license for q in questions if q.origin == "mined"} == {"unknown"}
 
 
 @pytest.mark.parametrize(
@@ -90,9 +92,23 @@ def test_a_line_that_is_not_json_is_kept_and_the_rest_goes_on(
     draft: Callable[..., Draft], config: ValidateConfig
 ) -> None:
     lines = [b"{\n", b"\xff\xfe\n", b"\n", draft().model_dump_json().encode()]
-    result = validate_drafts(parse_drafts(lines, SCHEMA), {}, encode, config)
+    result = check(parse_drafts(lines, SCHEMA), config)
     assert result.counts["drafts"] == {"in": 3, "out": 1, "rejected": 2}
 
 
 def test_no_draft_gives_an_empty_dataset(config: ValidateConfig) -> None:
-    assert validate_drafts([], {}, encode, config).preferences == []
+    assert released([], {}, config) == []
+
+
+def test_the_written_dataset_is_the_released_one(
+    draft: Callable[..., Draft], config: ValidateConfig, tmp_path: Path
+) -> None:
+    rows = released([draft(f"u{i}") for i in range(12)], {}, config)
+    counts = write_dataset(tmp_path, rows, total=12)
+    preferences = [p for s in SPLITS for p in read_parquet(tmp_path / "preferences" / f"{s}.parquet", Preference)]
+    questions = [q for s in SPLITS for q in read_parquet(tmp_path / "questions" / f"{s}.parquet", Question)]
+    assert sorted(p.id for p in preferences) == [p.id for p, _ in rows]
+    assert {q.id for q in questions} == {q.id for _, asked in rows for q in asked}
+    assert counts["users"] == 12
+    assert sum(counts["by_kind"].values()) == len(questions)
+    assert all(p.split == s for s in SPLITS for p in read_parquet(tmp_path / f"preferences/{s}.parquet", Preference))
