@@ -142,7 +142,11 @@ def _upload_or_explain(
     folder: Path, repo: str, private: bool, tag: str | None, version: str, endpoint: str | None
 ) -> str:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import (
+        HTTPError,  # type: ignore[attr-defined]  # base of the Hub's refusals and of the client's connection errors
+        LocalTokenNotFoundError,
+        OfflineModeIsEnabled,
+    )
 
     try:
         return upload(HfApi(endpoint=endpoint), folder, repo, private=private, tag=tag, version=version)
@@ -150,7 +154,7 @@ def _upload_or_explain(
         raise PublishError("HF_HUB_OFFLINE is set; unset it to publish.") from None
     except LocalTokenNotFoundError:
         raise PublishError("No Hugging Face token; set HF_TOKEN or run `hf auth login`.") from None
-    except (HfHubHTTPError, ConnectionError) as error:
+    except HTTPError as error:
         raise PublishError(f"The upload failed: {error}. Run the same command again to resume.") from error
 
 

@@ -174,3 +174,10 @@ def test_a_refused_release_names_every_reason(tmp_path: Path, push: Any) -> None
     assert done.returncode == 1
     assert "uncommitted changes" in done.stderr
     assert "1 rows have no stated licence" in done.stderr
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(push: Any) -> None:
+    done = push("--endpoint", "http://127.0.0.1:9", "--yes")
+    assert done.returncode == 1
+    assert "error: The upload failed:" in done.stderr
+    assert "Traceback" not in done.stderr
