@@ -141,20 +141,16 @@ def publish(
 def _upload_or_explain(
     folder: Path, repo: str, private: bool, tag: str | None, version: str, endpoint: str | None
 ) -> str:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        HTTPError,  # type: ignore[attr-defined]  # base of the Hub's refusals and of the client's connection errors
-        LocalTokenNotFoundError,
-        OfflineModeIsEnabled,
-    )
+    from huggingface_hub import HfApi, errors
 
     try:
         return upload(HfApi(endpoint=endpoint), folder, repo, private=private, tag=tag, version=version)
-    except OfflineModeIsEnabled:
+    except errors.OfflineModeIsEnabled:
         raise PublishError("HF_HUB_OFFLINE is set; unset it to publish.") from None
-    except LocalTokenNotFoundError:
+    except errors.LocalTokenNotFoundError:
         raise PublishError("No Hugging Face token; set HF_TOKEN or run `hf auth login`.") from None
-    except HTTPError as error:
+    # The base of the Hub's refusals and of the client's connection errors.
+    except errors.HTTPError as error:  # type: ignore[attr-defined]
         raise PublishError(f"The upload failed: {error}. Run the same command again to resume.") from error
 
 
