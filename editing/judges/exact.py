@@ -92,7 +92,7 @@ def rule_control(item: Item) -> Ruling:
         find(tokens(fact), target) for fact in item.accepted for target in item.targets
     ):
         return Ruling("unscored", "target belongs there")
-    if not any(token.root for token in tokens(item.reply)):
+    if not any(token.forms for token in tokens(item.reply)):
         return Ruling("correct", "empty")
     shown = mentions(sentences(item.reply), item.targets)
     return Ruling("incorrect", "shows up") if shown else Ruling("correct", "absent")

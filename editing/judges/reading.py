@@ -62,7 +62,7 @@ def sentences(text: str) -> list[Sentence]:
     for part in _SPLIT.split(text):
         stripped = _BULLET.sub("", part)
         words = tuple(tokens(stripped))
-        if any(token.root for token in words):
+        if any(token.forms for token in words):
             question = stripped.rstrip(" \"')]*").endswith("?")
             found.append(Sentence(stripped.strip(), words, question, stripped != part))
     return found
@@ -83,7 +83,7 @@ def own_words(item: Item) -> list[Sentence]:
 
 
 def _word_texts(found: Sequence[Token]) -> tuple[str, ...]:
-    return tuple(token.text for token in found if token.root)
+    return tuple(token.text for token in found if token.forms)
 
 
 def mentions(found: Sequence[Sentence], targets: Sequence[str]) -> list[Mention]:
@@ -99,7 +99,7 @@ def mentions(found: Sequence[Sentence], targets: Sequence[str]) -> list[Mention]
 
 def refused(item: Item) -> str | None:
     """Why the whole answer is no answer to a target kind ("empty", "degenerate", "echo"); None where it may be one."""
-    if not any(token.root for token in tokens(item.reply)):
+    if not any(token.forms for token in tokens(item.reply)):
         return "empty"
     if is_degenerate(item.reply):
         return "degenerate"

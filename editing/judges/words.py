@@ -31,13 +31,13 @@ _IRREGULAR = {
     "geese": "goose",
     "ran": "run",
     "swam": "swim",
-    "wrote": "writ",
-    "written": "writ",
-    "drove": "driv",
+    "wrote": "write",
+    "written": "write",
+    "drove": "drive",
     "sang": "sing",
     "taught": "teach",
-    "rode": "rid",
-    "ridden": "rid",
+    "rode": "ride",
+    "ridden": "ride",
     "grew": "grow",
     "ate": "eat",
     "eaten": "eat",
@@ -63,8 +63,8 @@ class Token:
 
     text: str
     """Case-folded, without accents."""
-    root: str
-    """Equal for the regular forms of one word; empty for a mark."""
+    forms: frozenset[str]
+    """Base forms it may be a form of; empty for a mark."""
 
 
 def fold(text: str) -> str:
@@ -80,37 +80,47 @@ def tokens(text: str) -> list[Token]:
     found: list[Token] = []
     for raw in _TOKEN.findall(fold(text)):
         if _MARK.fullmatch(raw):
-            found.append(Token(raw, ""))
+            found.append(Token(raw, frozenset()))
             continue
         number = _NUMBERS.get(raw, raw)
         previous = found[-1].text if found else ""
         if number.isdigit() and len(number) == 1 and raw != number and previous in _NUMBERS and len(previous) > 3:
-            tens = found[-1].root
+            tens = _NUMBERS[previous]
             if len(tens) == 2 and tens.endswith("0") and tens != "10":
-                found[-1] = Token(f"{previous} {raw}", str(int(tens) + int(number)))
+                found[-1] = Token(f"{previous} {raw}", frozenset({str(int(tens) + int(number))}))
                 continue
-        found.append(Token(raw, root(number)))
+        found.append(Token(raw, base_forms(number)))
     return found
 
 
-def root(word: str) -> str:
-    """`word` without the regular endings of English nouns and verbs: hike, hikes, hiked, hiking -> hik."""
+def base_forms(word: str) -> frozenset[str]:
+    """The words that `word` may be a regular form of: hiking -> hik, hike; running -> run, runn, runne."""
     word = word.removesuffix("'s").removesuffix("'")
     if word in _IRREGULAR:
-        return _IRREGULAR[word]
+        return frozenset({_IRREGULAR[word]})
     word = _singular(word)
     for ending in ("ing", "ed"):
         stem = word.removesuffix(ending)
         if stem != word and len(stem) >= 3 and _VOWEL.search(stem):
-            return _undouble(_without_e(stem.removesuffix("i") + "y" if stem.endswith("i") else stem))
-    return _without_e(word)
+            return _verbs(stem) | {word}
+    return frozenset({word})
 
 
-def agent(word: str) -> str | None:
-    """The root of the verb in an agent noun: hiker, hikers -> hik; None for other words."""
+def agent(word: str) -> frozenset[str]:
+    """The verbs in an agent noun: hiker, hikers -> hik, hike; nothing for other words."""
     singular = _singular(word)
     stem = singular.removesuffix("er")
-    return None if stem == singular or len(stem) < 3 else _undouble(_without_e(stem))
+    return frozenset() if stem == singular or len(stem) < 3 else _verbs(stem)
+
+
+def _verbs(stem: str) -> frozenset[str]:
+    """Verbs that lose their end to `stem`: stopp -> stop, hik -> hike, studi -> study."""
+    found = {stem, f"{stem}e"}
+    if stem[-1] == stem[-2] and stem[-1] not in "aeiou":
+        found.add(stem[:-1])
+    if stem.endswith("i"):
+        found.add(f"{stem[:-1]}y")
+    return frozenset(found)
 
 
 def _singular(word: str) -> str:
@@ -123,22 +133,13 @@ def _singular(word: str) -> str:
     return word
 
 
-def _without_e(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("e") else word
-
-
-def _undouble(word: str) -> str:
-    doubled = len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiouls"
-    return word[:-1] if doubled else word
-
-
 def same(given: Token, wanted: Token) -> bool:
     """Whether two words are forms of one word; for activities also "hiker" and "hiking"."""
-    if given.root == wanted.root:
-        return bool(given.root)
+    if given.forms & wanted.forms:
+        return True
     if wanted.text.endswith("ing"):
-        return agent(given.text) == wanted.root
-    return given.text.endswith("ing") and agent(wanted.text) == given.root
+        return bool(agent(given.text) & wanted.forms)
+    return given.text.endswith("ing") and bool(agent(wanted.text) & given.forms)
 
 
 def find(given: Sequence[Token], phrase: str) -> list[tuple[int, int]]:
@@ -147,10 +148,10 @@ def find(given: Sequence[Token], phrase: str) -> list[tuple[int, int]]:
     The words stand in order, one after the other; those of a phrase with two content words or more may also stand in
     any order with at most REORDER_SLACK others among them. An empty phrase stands nowhere.
     """
-    wanted = [token for token in tokens(phrase) if token.root and token.text not in _DETERMINERS]
+    wanted = [token for token in tokens(phrase) if token.forms and token.text not in _DETERMINERS]
     if not wanted:
         return []
-    positions = [i for i, token in enumerate(given) if token.root and token.text not in _DETERMINERS]
+    positions = [i for i, token in enumerate(given) if token.forms and token.text not in _DETERMINERS]
     found = [
         (positions[i], positions[i + len(wanted) - 1] + 1)
         for i in range(len(positions) - len(wanted) + 1)

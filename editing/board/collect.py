@@ -1,0 +1,143 @@
+"""Runs read from a results folder; runs that may not stand in one table are refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from editing.metrics import PROTOCOL_VERSION
+from pipeline.core.errors import InputError
+
+COMPARED = ("protocol", "dataset_sha256", "judge_sha256", "prompt_sha256")
+"""Entries of scores.json's hashes that must be equal in one table."""
+RUN_FIELDS = ("status", "code", "model", "method", "cost", "counts")
+"""Entries of run.json the table shows."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model with one method."""
+
+    folder: Path
+    """Where its files are."""
+    record: dict[str, Any]
+    """run.json."""
+    scores: dict[str, Any] | None
+    """scores.json; None for a failed run."""
+
+    @property
+    def model(self) -> str:
+        """Name of the checkpoint."""
+        return str(self.record["model"]["name"])
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return str(self.record["method"])
+
+    @property
+    def key(self) -> str:
+        """What the run is called in messages and addresses."""
+        return f"{self.model}/{self.method}"
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run ended without answers to score."""
+        return self.record["status"] != "ok" or self.scores is None
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the code that made it had changes that were not committed."""
+        return bool(self.record["code"]["dirty"])
+
+    def table(self, name: str, columns: Sequence[str]) -> pa.Table:
+        """Columns of one of the run's Parquet files.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        path = self.folder / name
+        try:
+            return pq.read_table(path, columns=list(columns))
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise InputError(f"{path}: missing or damaged; run `judge` on {self.folder} again ({error}).") from error
+
+
+def read_runs(results: Path) -> list[Run]:
+    """All runs below `results`, sorted by model and method.
+
+    Raises:
+        InputError: no run is there, a file is damaged, or a run was not judged yet.
+    """
+    runs = [_read(path.parent) for path in sorted(results.glob("*/*/run.json"))]
+    if not runs:
+        raise InputError(f"{results}: no runs (looked for */*/run.json); run `edit` and `judge` first.")
+    return sorted(runs, key=lambda run: (run.model, run.method))
+
+
+def _read(folder: Path) -> Run:
+    record = _json(folder / "run.json")
+    missing = [field for field in RUN_FIELDS if field not in record]
+    if missing:
+        raise InputError(f"{folder / 'run.json'}: without {', '.join(missing)}; not a run record of this version.")
+    path = folder / "scores.json"
+    if record["status"] == "ok" and not path.is_file():
+        raise InputError(f"{folder}: not judged yet; run `python -m editing.judge --run {folder}`.")
+    return Run(folder, record, _json(path) if path.is_file() and record["status"] == "ok" else None)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object.")
+    return value
+
+
+def check_comparable(runs: Iterable[Run]) -> dict[str, Any]:
+    """The hashes all scored `runs` share; empty where nothing is scored.
+
+    Raises:
+        InputError: they are of another protocol version, or differ in data set, judges or prompts; names the rows.
+    """
+    scored = [run for run in runs if not run.failed]
+    shared: dict[str, Any] = {}
+    for name in COMPARED:
+        found = defaultdict(list)
+        for run in scored:
+            found[_hash_of(run, name)].append(run.key)
+        if name == "protocol" and set(found) - {PROTOCOL_VERSION}:
+            old = [key for version, keys in found.items() if version != PROTOCOL_VERSION for key in keys]
+            raise InputError(
+                f"Scored under another version of docs/protocol.md than {PROTOCOL_VERSION}: {', '.join(old)}. "
+                "Judge them again."
+            )
+        if len(found) > 1:
+            raise InputError(_mixed(name, found))
+        shared[name] = next(iter(found), None)
+    return shared
+
+
+def _hash_of(run: Run, name: str) -> Any:
+    hashes = (run.scores or {}).get("hashes", {})
+    if name not in hashes:
+        raise InputError(f"{run.folder / 'scores.json'}: without hashes.{name}; judge the run again.")
+    return hashes[name]
+
+
+def _mixed(name: str, found: dict[Any, list[str]]) -> str:
+    common = Counter({value: len(keys) for value, keys in found.items()}).most_common(1)[0][0]
+    odd = [f"{key} ({str(value)[:12]})" for value, keys in found.items() if value != common for key in keys]
+    return (
+        f"Results with different {name} do not stand in one table. Most rows have {str(common)[:12]}; these differ: "
+        f"{', '.join(odd)}. Run or judge them again, or keep them in another results folder."
+    )

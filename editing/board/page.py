@@ -1,0 +1,45 @@
+"""The leaderboard as one HTML file that needs no network and no server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from editing.metrics.scores import KINDS
+
+_FOLDER = Path(__file__).parent
+
+
+def render(board: dict[str, Any], accuracy: dict[str, Any], samples: Sequence[dict[str, Any]]) -> str:
+    """The page: data as JSON inside it, drawn by its own script; all texts become text nodes, never markup.
+
+    Args:
+        board: what leaderboard.json holds.
+        accuracy: figures of the judges on the calibration set, by judge.
+        samples: one entry a row of board["rows"] + board["dirty"], as `samples.sample` gives it.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("page.html").render(
+        style=_source("page.css"),
+        script=_source("page.js"),
+        data=script_json({"board": board, "accuracy": accuracy, "samples": list(samples), "kinds": list(KINDS)}),
+        board=board,
+    )
+
+
+def _source(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def script_json(value: Any) -> str:
+    """`value` as JSON that cannot end the script element it stands in, whatever texts it holds."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from editing.judges.base import Item
+from editing.judges.registry import JudgeConfig, judge_sha256, load_judge
+from pipeline.core.config import load_section
+from pipeline.core.errors import ConfigError
+from pipeline.core.records import QuestionKind
+
+
+@pytest.fixture
+def config(pytestconfig):
+    return load_section(pytestconfig.rootpath / "params.yaml", "judge", JudgeConfig)
+
+
+def test_an_unknown_judge_is_refused_with_the_closest_name(config):
+    with pytest.raises(ConfigError, match="Did you mean 'exact'"):
+        load_judge("exakt", config)
+
+
+def test_settings_of_one_judge_do_not_change_what_identifies_another(config):
+    longer = config.model_copy(update={"embedding": config.embedding.model_copy(update={"max_sentences": 99})})
+    assert judge_sha256("exact", longer) == judge_sha256("exact", config)
+    assert judge_sha256("embedding", longer) != judge_sha256("embedding", config)
+
+
+def item(reply, kind="explicit"):
+    return Item(
+        kind=QuestionKind(kind),
+        question="What do I do for a living?",
+        statement="I work nights as a nurse.",
+        attribute_type="profession",
+        target="nurse",
+        aliases=(),
+        accepted=(),
+        reply=reply,
+    )
+
+
+def test_a_paraphrase_without_shared_words_is_correct_and_another_value_is_not(config):
+    judge = load_judge("embedding", config)
+    rulings = judge.rule(
+        [
+            item("You are employed as a hospital nurse."),
+            item("You are a truck driver."),
+            item("I don't know what you do."),
+            item("You are not a nurse."),
+            item(""),
+        ]
+    )
+    assert [r.verdict for r in rulings] == ["correct", "incorrect", "incorrect", "incorrect", "incorrect"]
+
+
+def test_a_verdict_does_not_depend_on_what_is_judged_with_it(config):
+    judge = load_judge("embedding", config)
+    alone = judge.rule([item("You care for sick people.")])
+    among = judge.rule([item("You care for sick people."), *(item(f"Number {i} is long, " * 5) for i in range(20))])
+    assert alone[0].verdict == among[0].verdict
+    assert np.isclose(alone[0].score, among[0].score, atol=2e-4)

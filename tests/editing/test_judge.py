@@ -1,0 +1,154 @@
+import importlib.util
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from editing.judges.base import Ruling
+from editing.judges.registry import JudgeConfig, load_judge
+from editing.judging import judge_run, judged
+from pipeline.core.config import load_section
+from pipeline.core.errors import InputError
+from pipeline.core.records import Answer, Verdict
+from pipeline.core.tables import read_parquet, write_json
+
+
+@pytest.fixture(scope="module")
+def made_up(request):
+    """The module that writes made-up runs."""
+    path = request.config.rootpath / "benchmarks" / "synthetic_results.py"
+    spec = importlib.util.spec_from_file_location("synthetic_results", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def config(pytestconfig):
+    section = load_section(pytestconfig.rootpath / "params.yaml", "judge", JudgeConfig)
+    return section.model_copy(update={"judges": ("exact",), "chunk": 16, "bootstrap_samples": 200})
+
+
+@pytest.fixture
+def run(made_up, tmp_path):
+    made = made_up.write_dataset(tmp_path / "hub", 6, 1)
+    return made_up.write_run(tmp_path / "results", tmp_path / "hub", made, "model", "in_context", 1)
+
+
+def test_every_answer_gets_one_verdict_of_every_judge(run, tmp_path, config):
+    judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+    answers = list(read_parquet(run / "answers.parquet", Answer))
+    verdicts = list(read_parquet(run / "verdicts.parquet", Verdict))
+    assert [(a.question_id, a.user_id, a.kind) for a in answers] == [
+        (v.question_id, v.user_id, v.kind) for v in verdicts
+    ]
+
+
+def test_scores_have_the_documented_form(run, tmp_path, config):
+    scores = judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+    assert scores == json.loads((run / "scores.json").read_text())
+    assert set(scores) == {"judges", "degenerate_rate", "fact_accuracy", "hashes"}
+    own = scores["judges"]["exact"]
+    assert set(own) == {"sha256", "by_kind", "by_difficulty", "recall", "specificity", "headline"}
+    assert set(own["headline"]) == {"value", "low", "high", "n", "n_unscored", "higher_is_better"}
+    assert own["headline"]["n"] == 48
+    assert scores["degenerate_rate"]["higher_is_better"] is False
+
+
+def test_judging_twice_gives_the_same_bytes_and_leaves_no_cache(run, tmp_path, config):
+    judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+    first = [(run / name).read_bytes() for name in ("verdicts.parquet", "scores.json")]
+    judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+    assert first == [(run / name).read_bytes() for name in ("verdicts.parquet", "scores.json")]
+    assert not list((tmp_path / "cache").iterdir())
+
+
+class Killed(Exception):
+    pass
+
+
+class Counting:
+    """The exact judge, killed after some chunks."""
+
+    name = "exact"
+
+    def __init__(self, inner, chunks):
+        self.inner, self.chunks, self.asked = inner, chunks, 0
+
+    def rule(self, items):
+        if self.chunks == 0:
+            raise Killed
+        self.chunks -= 1
+        self.asked += len(items)
+        return self.inner.rule(items)
+
+
+def joined(run, tmp_path):
+    from editing.judging import _released, join
+
+    answers = list(read_parquet(run / "answers.parquet", Answer))
+    return answers, join(answers, *_released(tmp_path / "hub"), where="here")
+
+
+def test_a_killed_run_goes_on_where_it_stopped_and_ends_the_same(run, tmp_path, config):
+    answers, items = joined(run, tmp_path)
+    exact = load_judge("exact", config)
+    whole = judged(exact, answers, items, tmp_path / "whole.jsonl", 16)
+    partial = tmp_path / "partial.jsonl"
+    with pytest.raises(Killed):
+        judged(Counting(exact, 2), answers, items, partial, 16)
+    with partial.open("a") as file:
+        file.write('{"question_id": "cut of')
+    again = Counting(exact, 99)
+    assert judged(again, answers, items, partial, 16) == whole
+    assert again.asked == 16
+
+
+def test_a_judge_that_could_not_decide_is_counted_and_scores_nothing(run, tmp_path, config, monkeypatch):
+    class Silent:
+        name = "exact"
+
+        def rule(self, items):
+            return [Ruling("unscored", "endpoint down") for _ in items]
+
+    monkeypatch.setattr("editing.judging.load_judge", lambda name, config: Silent())
+    scores = judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+    headline = scores["judges"]["exact"]["headline"]
+    assert headline["value"] is None
+    assert headline["n_unscored"] == 48
+
+
+def test_answers_of_another_data_set_are_refused(run, tmp_path, config):
+    write_json(tmp_path / "hub" / "manifest.json", {"another": True})
+    with pytest.raises(InputError, match="were made with data set"):
+        judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+
+
+def test_a_run_record_of_another_form_is_refused(run, tmp_path, config):
+    write_json(run / "run.json", {"status": "ok"})
+    with pytest.raises(InputError, match="without dataset_sha256, prompt_sha256"):
+        judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+    (run / "run.json").write_text("{")
+    with pytest.raises(InputError, match="not valid JSON"):
+        judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+
+
+def test_a_failed_run_has_no_scores_and_no_verdicts(made_up, tmp_path, config):
+    made = made_up.write_dataset(tmp_path / "hub", 2, 1)
+    run = made_up.write_run(tmp_path / "r", tmp_path / "hub", made, "m", "rome", 1, status="failed", error="no memory")
+    scores = judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+    assert scores["judges"]["exact"]["headline"]["value"] is None
+    assert list(read_parquet(run / "verdicts.parquet", Verdict)) == []
+
+
+def test_the_command_says_in_one_line_what_is_missing(tmp_path, pytestconfig):
+    import typer
+
+    from editing.judge import judge
+
+    app = typer.Typer()
+    app.command()(judge)
+    params = str(pytestconfig.rootpath / "params.yaml")
+    done = CliRunner().invoke(app, ["--run", str(tmp_path), "--dataset", str(tmp_path), "--params", params])
+    assert done.exit_code == 1
+    assert "run.json: no such file" in done.stderr

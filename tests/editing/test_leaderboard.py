@@ -1,0 +1,173 @@
+import importlib.util
+import json
+
+import pytest
+
+from editing.board.collect import check_comparable, read_runs
+from editing.board.page import script_json
+from editing.board.table import LeaderboardConfig, markdown
+from editing.board.write import write_board
+from editing.judges.registry import JudgeConfig
+from editing.judging import judge_run
+from editing.metrics.bootstrap import Plan
+from pipeline.core.config import load_section
+from pipeline.core.errors import ConfigError, InputError
+from pipeline.core.tables import write_json
+
+PLAN = Plan(samples=200, seed=1, confidence=0.95)
+CONFIG = LeaderboardConfig(judge="exact", samples=2, significance=0.05)
+DIRTY = {"code": {"commit": "a" * 40, "dirty": True}}
+
+
+@pytest.fixture(scope="module")
+def made_up(request):
+    """The module that writes made-up runs."""
+    path = request.config.rootpath / "benchmarks" / "synthetic_results.py"
+    spec = importlib.util.spec_from_file_location("synthetic_results", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def judging(pytestconfig):
+    section = load_section(pytestconfig.rootpath / "params.yaml", "judge", JudgeConfig)
+    return section.model_copy(update={"judges": ("exact",), "bootstrap_samples": 200})
+
+
+@pytest.fixture
+def add(made_up, tmp_path, judging):
+    """Adds a judged run to tmp_path/results."""
+    made = made_up.write_dataset(tmp_path / "hub", 8, 1)
+
+    def added(model, method, **changes):
+        run = made_up.write_run(tmp_path / "results", tmp_path / "hub", made, model, method, 1, **changes)
+        judge_run(tmp_path / "hub", run, judging, tmp_path / "cache")
+        return run
+
+    return added
+
+
+def board_of(tmp_path, out="board"):
+    return write_board(tmp_path / "results", tmp_path / out, tmp_path / "hub", tmp_path / "judges.json", CONFIG, PLAN)
+
+
+def change_hash(run, name, value):
+    scores = json.loads((run / "scores.json").read_text())
+    scores["hashes"][name] = value
+    write_json(run / "scores.json", scores)
+
+
+def test_rows_stand_by_falling_headline(add, tmp_path):
+    for method in ("none", "in_context", "ft_m"):
+        add("m", method)
+    board = board_of(tmp_path)
+    headlines = [row["judges"]["exact"]["headline"]["value"] for row in board["rows"]]
+    assert headlines == sorted(headlines, reverse=True)
+    assert board["rows"][-1]["method"] == "none"
+
+
+def test_the_same_results_give_the_same_bytes(add, tmp_path):
+    add("m", "none")
+    add("m", "rome")
+    board_of(tmp_path, "first")
+    board_of(tmp_path, "second")
+    files = sorted(p.relative_to(tmp_path / "first") for p in (tmp_path / "first").rglob("*") if p.is_file())
+    assert {"index.html", "leaderboard.json", "leaderboard.md"} <= {str(f) for f in files}
+    assert len(files) == 3 + 8
+    for file in files:
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("name", ["dataset_sha256", "judge_sha256", "prompt_sha256"])
+def test_rows_that_differ_are_refused_by_name(add, tmp_path, name):
+    add("m", "none")
+    add("m", "rome")
+    change_hash(add("m", "ft_m"), name, "f" * 64)
+    with pytest.raises(InputError, match=rf"{name}.*these differ: m/ft_m \(ffff"):
+        check_comparable(read_runs(tmp_path / "results"))
+
+
+def test_results_of_an_older_protocol_are_refused_with_the_reason(add, tmp_path):
+    change_hash(add("m", "none"), "protocol", 0)
+    with pytest.raises(InputError, match="another version of docs/protocol.md than 1: m/none"):
+        board_of(tmp_path)
+
+
+def test_dirty_and_failed_runs_stand_apart_and_are_not_compared(add, tmp_path):
+    add("m", "none")
+    add("m", "rome", **DIRTY)
+    add("m", "lora", status="failed", error="out of memory")
+    board = board_of(tmp_path)
+    assert [row["method"] for row in board["rows"]] == ["none"]
+    assert [row["method"] for row in board["dirty"]] == ["rome"]
+    assert board["failed"] == [{"model": "m", "method": "lora", "error": "out of memory"}]
+    assert board["comparisons"] == []
+
+
+def test_every_method_is_compared_with_the_best_of_its_model(add, tmp_path):
+    for method in ("none", "in_context", "rome"):
+        add("m", method)
+    comparisons = {c["method"]: c for c in board_of(tmp_path)["comparisons"]}
+    assert set(comparisons) == {"none", "rome"}
+    assert all(c["best"] == "in_context" and c["p_holm"] >= c["p"] and c["users"] == 4 for c in comparisons.values())
+
+
+def test_a_run_that_was_not_judged_is_named(add, tmp_path):
+    (add("m", "none") / "scores.json").unlink()
+    with pytest.raises(InputError, match="not judged yet; run `python -m editing.judge"):
+        board_of(tmp_path)
+
+
+def test_an_empty_results_folder_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="no runs"):
+        read_runs(tmp_path)
+
+
+def test_an_ordering_judge_that_was_not_asked_is_an_error(add, tmp_path):
+    add("m", "none")
+    with pytest.raises(ConfigError, match="no judge 'llm'"):
+        write_board(
+            *(tmp_path / name for name in ("results", "board", "hub", "judges.json")),
+            CONFIG.model_copy(update={"judge": "llm"}),
+            PLAN,
+        )
+
+
+def test_the_page_has_no_address_of_another_host(add, tmp_path):
+    add("m", "none")
+    board_of(tmp_path)
+    page = (tmp_path / "board" / "index.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in page
+    assert "src=" not in page
+
+
+def test_no_text_can_leave_the_script_element_it_stands_in():
+    text = script_json({"answer": "</script><script>alert(1)</script> & <!-- \u2028"})
+    assert "<" not in text
+    assert json.loads(text)["answer"] == "</script><script>alert(1)</script> & <!-- \u2028"
+
+
+def test_names_cannot_become_markup_in_the_markdown_table(add, tmp_path):
+    add("m", "none")
+    board = board_of(tmp_path)
+    board["rows"][0]["model"] = "a|b<script>*"
+    assert r"a\|b\<script\>\*" in markdown(board, {})
+
+
+def test_the_accuracy_of_the_judges_stands_beside_the_table(add, tmp_path):
+    run = add("m", "none")
+    sha256 = json.loads((run / "scores.json").read_text())["judges"]["exact"]["sha256"]
+    claim = {"value": 0.9, "low": 0.85, "high": 0.94, "n": 200}
+    names = ("accuracy", "false_accept", "false_reject")
+    claims = [{"claim": f"judge.exact.{name}", "judge_sha256": sha256} | claim for name in names]
+    write_json(tmp_path / "judges.json", claims)
+    board_of(tmp_path)
+    saved = json.loads((tmp_path / "board" / "leaderboard.json").read_text())
+    assert saved["judge_accuracy"]["exact"]["accuracy"]["value"] == 0.9
+    assert saved["judge_accuracy"]["exact"]["stale"] is False
+    assert "accuracy 90.0 (85.0 to 94.0)" in (tmp_path / "board" / "leaderboard.md").read_text()
+    write_json(tmp_path / "judges.json", [c | {"judge_sha256": "old"} for c in claims])
+    board_of(tmp_path)
+    assert json.loads((tmp_path / "board" / "leaderboard.json").read_text())["judge_accuracy"]["exact"]["stale"]
