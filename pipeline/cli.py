@@ -13,6 +13,7 @@ from editing.personalize import personalize
 from pipeline.generate.__main__ import generate
 from pipeline.mine.__main__ import mine
 from pipeline.release.__main__ import release
+from pipeline.release.export import export
 from pipeline.release.publish import publish
 from pipeline.validate.__main__ import validate
 
@@ -25,7 +26,7 @@ app = typer.Typer(
 )
 
 PANELS = {
-    "Dataset": (mine, generate, validate, release, publish),
+    "Dataset": (mine, generate, validate, release, publish, export),
     "Evaluation": (edit, judge, leaderboard),
     "Try it": (personalize,),
 }
