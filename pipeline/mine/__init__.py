@@ -1,0 +1,1 @@
+"""Stage `mine`: preference statements and advice-seeking queries, with evidence, from real conversations."""

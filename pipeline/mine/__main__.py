@@ -1,0 +1,38 @@
+"""`python -m pipeline.mine`: statements and queries from conversations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.core.command import friendly
+
+
+@friendly
+def mine(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("data/mined"),
+    params: Annotated[Path, typer.Option(help="Settings; section `mine`.")] = Path("params.yaml"),
+    cache: Annotated[Path, typer.Option(help="Folder of finished shards of a run under way.")] = Path(".cache/mine"),
+) -> None:
+    """Find preference statements and advice-seeking queries in conversations.
+
+    Example: upqa mine --out data/mined
+    """
+    from pipeline.core.config import load_section
+    from pipeline.core.progress import console
+    from pipeline.mine.config import MineSettings
+    from pipeline.mine.stage import run
+
+    report = run(load_section(params, "mine", MineSettings), out, cache)
+    counts = report["counts"]
+    console.print(
+        f"{counts['statements']} statements of {counts['users_with_statements']} users, {counts['queries']} queries, "
+        f"{counts['dropped']} dropped of {counts['candidates']} candidates -> {out}",
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    typer.run(mine)

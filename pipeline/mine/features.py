@@ -1,0 +1,116 @@
+"""What the heads read: the sentence embedding and a few facts about the sentence and its message."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.embedding import DIMENSION, Vectors
+from pipeline.mine.candidates import Candidate
+from pipeline.mine.structure import TurnShape
+
+Matrix = npt.NDArray[np.float32]
+"""Feature rows, shape (n, DIMENSION + len(NAMES))."""
+
+_SENTENCE: dict[str, re.Pattern[str]] = {
+    "starts_with_i": re.compile(r"\W*(?:i|i['’]?m|im|i['’]ve|ive)\b", re.IGNORECASE),
+    "starts_with_my": re.compile(r"\W*my\b", re.IGNORECASE),
+    "starts_with_we": re.compile(r"\W*(?:we|our)\b", re.IGNORECASE),
+    "is_a": re.compile(r"\b(?:i\s+am|i['’]?m|im)\s+(?:\w+\s+)?an?\s", re.IGNORECASE),
+    "as_a": re.compile(r"\b(?:as|being)\s+an?\s", re.IGNORECASE),
+    "has": re.compile(r"\b(?:i|we)\s+(?:\w+\s+)?have\s", re.IGNORECASE),
+    "likes": re.compile(r"\bi\s+(?:\w+\s+)?(?:love|like|enjoy|prefer|hate|dislike)\b", re.IGNORECASE),
+    "lives_or_works": re.compile(
+        r"\b(?:i|we)\s+(?:\w+\s+)?(?:live|work|own|run|study|teach|speak|play)\b", re.IGNORECASE
+    ),
+    "my_thing": re.compile(r"\bmy\s+\w+", re.IGNORECASE),
+    "has_been": re.compile(r"\bi['’]?(?:ve|\s+have)\s+been\b", re.IGNORECASE),
+    "wants": re.compile(r"\bi\s+(?:\w+\s+)?(?:want|need|would\s+like|wish|hope|plan|['’]d\s+like)\b", re.IGNORECASE),
+    "wants_you": re.compile(r"\b(?:i\s+(?:want|need|would\s+like)|i['’]d\s+like)\s+you\b", re.IGNORECASE),
+    "will": re.compile(r"\b(?:i|we)(?:['’]ll|\s+will|\s+am\s+going)\b", re.IGNORECASE),
+    "progressive": re.compile(r"\b(?:i\s+am|i['’]?m|im|we\s+are)\s+(?:\w+\s+)?\w+ing\b", re.IGNORECASE),
+    "past": re.compile(r"\b(?:i|we)\s+(?:\w+ed|was|were|had|did|got|went|said|saw|made|took)\b", re.IGNORECASE),
+    "you": re.compile(r"\b(?:you|your)\b", re.IGNORECASE),
+    "asks": re.compile(r"\?"),
+    "quoted": re.compile(r"^\s*[\"“'‘]|[\"”]\s*\W*$"),
+    "list_item": re.compile(r"^\s*(?:[-*+•·>#]|\(?\d{1,2}[.)]|\(?[a-zA-Z][.)])\s"),
+    "label": re.compile(r"^\s*[\w /]{2,30}:"),
+    "digits": re.compile(r"\d"),
+    "code_mark": re.compile(r"[{}<>=_\\|`;$]|\w\.\w+\("),
+    "lower_i": re.compile(r"\bi\b"),
+    "durable_word": re.compile(
+        r"\b(?:always|never|usually|often|every\s+(?:day|week|morning|night)|years?|old|favou?rite|fan|since|currently)\b",
+        re.IGNORECASE,
+    ),
+    "task_word": re.compile(
+        r"\b(?:code|error|file|function|script|data|table|app|website|project|system|server|model|api|page|essay|article"
+        r"|text|answer|question|list|example|version|output|input|prompt|following|below|above)\b",
+        re.IGNORECASE,
+    ),
+    "sales_word": re.compile(
+        r"\b(?:proven|passionate|committed|excited|leverag\w+|deliver\w*|team|opportunity|organization|successful\w*"
+        r"|ensure|demonstrat\w+|responsib\w+|stakeholders|collaborat\w+|dedicated|strive)\b",
+        re.IGNORECASE,
+    ),
+    "story_word": re.compile(
+        r"\b(?:said|whispered|smiled|looked|walked|turned|felt|eyes|suddenly|door|voice|king|sword|dragon|magic)\b",
+        re.IGNORECASE,
+    ),
+}
+_SHAPE = ("length", "lines", "role_play", "writing_order", "fiction", "document", "tagged_lines", "quotes")
+NAMES: tuple[str, ...] = (
+    *_SENTENCE,
+    "words",
+    "position",
+    "first",
+    "share_of_turn",
+    "turn_index",
+    "before_ends_with_colon",
+    *(f"turn_{name}" for name in _SHAPE),
+    *(f"opening_{name}" for name in _SHAPE),
+)
+"""Names of the columns behind the embedding."""
+LEXICAL_SCALE = 0.25
+"""Lexical columns are scaled down so that they weigh about as much as the embedding under one regularization."""
+
+
+def feature_matrix(candidates: Sequence[Candidate], vectors: Vectors) -> Matrix:
+    """The features of `candidates`, shape (n, DIMENSION + len(NAMES)); `vectors` holds their embeddings."""
+    features = np.empty((len(candidates), DIMENSION + len(NAMES)), dtype=np.float32)
+    features[:, :DIMENSION] = vectors
+    for row, candidate in enumerate(candidates):
+        features[row, DIMENSION:] = lexical(candidate)
+    features[:, DIMENSION:] *= LEXICAL_SCALE
+    return features
+
+
+def lexical(candidate: Candidate) -> list[float]:
+    """The lexical and structural columns of one candidate, each roughly between 0 and 2."""
+    text = candidate.text
+    flags = [float(bool(pattern.search(text))) for pattern in _SENTENCE.values()]
+    place = [
+        math.log1p(len(text.split())) / 2,
+        math.log1p(candidate.position) / 2,
+        float(candidate.position == 0),
+        len(text) / max(1, candidate.shape.length),
+        math.log1p(candidate.turn) / 2,
+        float(candidate.before.rstrip().endswith(":")),
+    ]
+    return flags + place + _shape(candidate.shape) + _shape(candidate.opening)
+
+
+def _shape(shape: TurnShape) -> list[float]:
+    return [
+        math.log1p(shape.length) / 5,
+        math.log1p(shape.lines) / 2,
+        float(shape.role_play),
+        float(shape.writing_order),
+        float(shape.fiction),
+        float(shape.document),
+        math.log1p(shape.tagged_lines) / 2,
+        math.log1p(shape.quotes) / 2,
+    ]

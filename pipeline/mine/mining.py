@@ -1,0 +1,194 @@
+"""From conversations to statements, queries and dropped candidates: the part of the stage that looks at one shard."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.core.records import Conversation, Dropped, Evidence, Query, Statement, content_id
+from pipeline.embedding import DIMENSION, Vectors, embed
+from pipeline.mine.candidates import Candidate, candidates
+from pipeline.mine.config import MineSettings
+from pipeline.mine.detector import Head, load_heads, prototypes
+from pipeline.mine.features import Matrix, feature_matrix
+from pipeline.mine.language import user_language
+from pipeline.mine.pii import Redacted, redact
+from pipeline.mine.reasons import DropReason
+from pipeline.mine.rewrite import self_contained
+from pipeline.mine.sensitive import sensitive_categories
+
+STAGE = "mine"
+_PLACEHOLDER = re.compile(r"\[[A-Z]+\]")
+_LEAST_WORDS_LEFT = 3
+"""Words a redacted text must hold besides placeholders."""
+
+
+Row = Statement | Query
+"""A mined row."""
+
+
+@dataclass
+class ShardResult:
+    """What one shard gave."""
+
+    kept: list[Row] = field(default_factory=list)
+    """Rows that passed every rule that looks at one row alone, in order of appearance; without history."""
+    vectors: Vectors = field(default_factory=lambda: np.zeros((0, DIMENSION), dtype=np.float32))
+    """Embeddings of `kept`, one row each."""
+    dropped: list[Dropped] = field(default_factory=list)
+    """Dropped candidates, in order of appearance."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Conversations, user turns, turns removed by filter ("turns_removed.<filter>"), candidates by kind."""
+
+
+class _Found(NamedTuple):
+    candidate: Candidate
+    conversation: Conversation
+    language: str
+
+
+def mine_shard(conversations: Iterable[Conversation], settings: MineSettings) -> ShardResult:
+    """Candidates of `conversations`, scored and judged one by one; every candidate is either kept or dropped."""
+    result = ShardResult()
+    found = _find(conversations, result.counts)
+    heads = load_heads()
+    texts = [one.candidate.text for one in found]
+    vectors = embed(texts, dtype=settings.dtype)
+    features = feature_matrix([one.candidate for one in found], vectors)
+    groups = _groups(found, vectors, settings)
+    probabilities = _probabilities(found, features, heads)
+    rows: list[int] = []
+    for number, one in enumerate(found):
+        outcome = _judge(one, probabilities[number], groups[number], settings)
+        if isinstance(outcome, Dropped):
+            result.dropped.append(outcome)
+        else:
+            result.kept.append(outcome)
+            rows.append(number)
+    result.vectors = vectors[rows]
+    return result
+
+
+def _find(conversations: Iterable[Conversation], counts: Counter[str]) -> list[_Found]:
+    found: list[_Found] = []
+    for conversation in conversations:
+        counts["conversations"] += 1
+        user_turns = [turn for turn in conversation.turns if turn.role == "user"]
+        counts["user_turns"] += len(user_turns)
+        counts["user_characters"] += sum(len(turn.text) for turn in user_turns)
+        removed: Counter[str] = Counter()
+        here = list(candidates(conversation.turns, removed))
+        counts.update({f"turns_removed.{name}": number for name, number in removed.items()})
+        counts["turns_with_candidates"] += len({candidate.turn for candidate in here})
+        counts["conversations_with_candidates"] += bool(here)
+        if here:
+            language = conversation.language or user_language(conversation.turns)
+            found += [_Found(candidate, conversation, language) for candidate in here]
+    counts.update(f"candidates.{one.candidate.kind}" for one in found)
+    return found
+
+
+def _probabilities(found: Sequence[_Found], features: Matrix, heads: dict[str, Head]) -> list[float]:
+    by_kind = {kind: head.probability(features) for kind, head in heads.items()}
+    return [float(by_kind[one.candidate.kind][number]) for number, one in enumerate(found)]
+
+
+def _groups(found: Sequence[_Found], vectors: Vectors, settings: MineSettings) -> list[str]:
+    """Family of each statement candidate, topic of each query candidate."""
+    if not found:
+        return []
+    families = prototypes("families", settings.dtype).nearest(vectors)
+    topics = prototypes("topics", settings.dtype).nearest(vectors)
+    pairs = zip(found, families, topics, strict=True)
+    return [family if one.candidate.kind == "statement" else topic for one, family, topic in pairs]
+
+
+def _judge(one: _Found, probability: float, group: str, settings: MineSettings) -> Row | Dropped:
+    redacted = redact(one.candidate.text)
+    threshold = settings.statement_threshold if one.candidate.kind == "statement" else settings.query_threshold
+    if one.language not in settings.languages:
+        return _drop(one, redacted, DropReason.LANGUAGE, one.language)
+    if probability < threshold:
+        return _drop(one, redacted, DropReason.UNLIKELY, f"{probability:.4f} < {threshold}")
+    if len(_PLACEHOLDER.sub(" ", redacted.text).split()) < _LEAST_WORDS_LEFT and redacted.log:
+        return _drop(one, redacted, DropReason.MOSTLY_REDACTED, redacted.text)
+    if one.candidate.kind == "query":
+        return _query(one, redacted, probability, group)
+    return _statement(one, redacted, probability, group, settings)
+
+
+def _statement(
+    one: _Found, redacted: Redacted, probability: float, family: str, settings: MineSettings
+) -> Statement | Dropped:
+    sensitive = sensitive_categories(redacted.text)
+    if sensitive and settings.sensitive == "drop":
+        return _drop(one, redacted, DropReason.SENSITIVE, ", ".join(sensitive))
+    alone = self_contained(redacted.text)
+    if alone is None:
+        return _drop(one, redacted, DropReason.UNRESOLVED_REFERENCE, redacted.text)
+    return Statement(
+        id=_row_id(one, redacted.text),
+        user_id=one.conversation.user_id,
+        evidence=_evidence(one),
+        text=redacted.text,
+        self_contained=alone,
+        family=family,
+        confidence=probability,
+        sensitive=sensitive if settings.sensitive == "tag" else (),
+        language=one.language,
+        license=one.conversation.license,
+        redactions=redacted.log,
+        history=(),
+    )
+
+
+def _query(one: _Found, redacted: Redacted, probability: float, topic: str) -> Query:
+    return Query(
+        id=_row_id(one, redacted.text),
+        user_id=one.conversation.user_id,
+        evidence=_evidence(one),
+        text=redacted.text,
+        topic=topic,
+        confidence=probability,
+        language=one.language,
+        license=one.conversation.license,
+        redactions=redacted.log,
+    )
+
+
+def _evidence(one: _Found) -> Evidence:
+    return Evidence(
+        source=one.conversation.source,
+        conversation=one.conversation.source_id,
+        turn=one.candidate.turn,
+        start=one.candidate.span.start,
+        end=one.candidate.span.end,
+    )
+
+
+def _row_id(one: _Found, text: str) -> str:
+    return content_id(one.candidate.kind, _evidence(one).model_dump(), text)
+
+
+def _drop(one: _Found, redacted: Redacted, reason: DropReason, detail: str) -> Dropped:
+    row = {
+        "kind": one.candidate.kind,
+        "user_id": one.conversation.user_id,
+        "evidence": _evidence(one).model_dump(),
+        "text": redacted.text,
+        "redactions": [entry.model_dump() for entry in redacted.log],
+        "license": one.conversation.license,
+    }
+    return Dropped(
+        id=_row_id(one, redacted.text),
+        stage=STAGE,
+        reason=reason.value,
+        detail=detail,
+        row=json.dumps(row, ensure_ascii=False),
+    )

@@ -1,0 +1,151 @@
+"""`self_contained`: a mined sentence rewritten by rules so that it stands alone, or found not to."""
+
+from __future__ import annotations
+
+import re
+
+_MARKER = re.compile(r"^\s*(?:[-*+•·>#]+\s+|\(?\d{1,2}[.)]\s+|\(?[a-zA-Z][.)]\s+)+")
+_OPENER = re.compile(
+    r"^(?:(?:and|but|also|so|because|since|well|yes|yeah|yep|no|nope|ok|okay|oh|btw|by\s+the\s+way|actually|anyway"
+    r"|however|plus|then|hi|hello|hey(?:\s+there)?|hmm+|lol|great|thanks|thank\s+you|sorry|please\s+note(?:\s+that)?"
+    r"|note(?:\s+that)?|fyi|basically|honestly|to\s+be\s+honest|first(?:ly)?|second(?:ly)?|finally|in\s+addition"
+    r"|additionally|besides|moreover|furthermore|remember(?:\s+that)?|keep\s+in\s+mind(?:\s+that)?"
+    r"|consider(?:ing)?\s+that"
+    r"|given\s+that|assuming(?:\s+that)?|what\s+if|if|though|although|even\s+though|ps|p\.s\.|context:|background:"
+    r"|about\s+me:)\b[\s,:;.!—–-]*)+",
+    re.IGNORECASE,
+)
+_REQUEST = re.compile(
+    r"(?:[,;:.]|\s[-—–])?\s*(?:\b(?:and|so|but)\b\s*,?\s*)?\b(?:(?:can|could|would|will)\s+you\b|please\b|help\s+me\b"
+    r"|give\s+me\b|tell\s+me\b|suggest\b|recommend\b|(?:what|which|how|where|why)\s+(?:is|are|should|can|could|would"
+    r"|do|does|will|to)\b"
+    r"|should\s+i\b|do\s+you\b|is\s+(?:it|there)\b|are\s+there\b|any\s+(?:advice|ideas|tips|suggestions)\b"
+    r"|i\s+(?:want|need|would\s+like|['’]d\s+like)\s+you\b|write\s+(?:me|a|an)\b|create\s+(?:a|an)\b|make\s+me\b"
+    r"|generate\b)",
+    re.IGNORECASE,
+)
+_AS_A = re.compile(
+    r"\b(?:as|being)\s+(an?\s+[\w' -]{3,60}?)(?=\s*(?:,|\.|;|\?|$|\bwho\b|\bi\b|\bwhat\b|\bhow\b|\band\s+i\b|\bwith\b"
+    r"|\bin\b|\bfor\b|\bmy\b))",
+    re.IGNORECASE,
+)
+_FACT = re.compile(
+    r"\b(?:i\s+am|i['’]m|im|i['’]ve|ive|i\s+\w+|my\s+\w+|we\s+(?:are|have|live|own)|our\s+\w+)\b", re.IGNORECASE
+)
+_REQUEST_FIRST = re.compile(
+    r"^\W*(?:(?:can|could|would|will)\s+you|please|help\s+me|give\s+(?:me|us)|tell\s+me|suggest|recommend|what|which"
+    r"|how|where|why|should|do\s+you|does|is\s+(?:it|there)|are\s+there|any|write|create|make|generate|plan|design"
+    r"|list"
+    r"|i\s+(?:want|need|would\s+like|['’]?d\s+like)\s+(?:you|an?|some|the|to\s+know)|explain|act|show|provide|find"
+    r"|now|rewrite|describe|cost)\b",
+    re.IGNORECASE,
+)
+_INNER_FACT = re.compile(
+    r"(?:\b(?:because|since|given\s+that|considering(?:\s+that)?|even\s+though|although|though|but|and|as|if|that|who"
+    r"|when|where)\b|[,;:.(—–-])\s*"
+    r"(?P<fact>(?:i\s+am|i['’]m|im|i\s+(?:also\s+|only\s+|usually\s+|really\s+|currently\s+)?(?:live|work|own|study"
+    r"|teach|play|have|love|hate|prefer|enjoy|suffer|like|don['’]?t|do\s+not|can['’]?t|cannot|never|always)|i['’]ve"
+    r"|my\s+(?:\w+\s+){1,2}(?:is|are|has|have|was|were|lives?|works?|loves?|likes?)|we\s+(?:have|live|own"
+    r"|are))\b[^?;]{4,})",
+    re.IGNORECASE,
+)
+_CUT = re.compile(r"\s*(?:,|\s)\s*\b(?:so|and)\b\s*$|[\s,;:—–-]+$")
+_THIRD = re.compile(r"\b(?:it|its|it['’]s|they|them|their|he|him|his|she|her|hers)\b", re.IGNORECASE)
+_ANTECEDENT = re.compile(
+    r"\b(?:my|our|an?|the|some|two|three|four|five|several|many|all|\d+|of|as|love|like|enjoy|hate|prefer|play"
+    r"|learn(?:ing)?|study(?:ing)?|in|on|with|about|for|when)\s+(?!it\b|them\b|they\b|he\b|she\b|this\b|that\b"
+    r"|those\b|these\b)[\w'-]{2,}",
+    re.IGNORECASE,
+)
+_DEMONSTRATIVE = re.compile(
+    r"\bthis\b(?!\s+(?:year|month|week|weekend|summer|winter|spring|autumn|fall|morning|evening|afternoon|semester"
+    r"|term|season|coming|upcoming|past|is\s+my|is\s+me))"
+    r"|\b(?:these|those)\b(?!\s+(?:days|who|people\s+who|of\s+(?:us|you)))"
+    r"|(?:^|[,;]\s*|\b(?:do|did|done|like|of|about|for|at|with|to|from|than|after|before|know|see|love|hate|want|have"
+    r"|had|all|but|just|is)\s+)that(?:['’]s)?(?=\s*(?:$|[.,;!?)]|is\b|was\b|sounds?\b|one\b|way\b|kind\b|sort\b|too\b"
+    r"|well\b|and\b|but\b|so\b|because\b|already\b|much\b|approach\b))"
+    r"|\bthat['’]s\b|\b(?:the|your)\s+(?:above|below|following|previous|latter|former|first|second|third|fourth|last"
+    r"|other|same|next)\s+(?:one|option|point|part|suggestion|example|idea|answer|question|paragraph|sentence|version"
+    r"|step|list|name|topic|title|approach)s?\b"
+    r"|\b(?:above|below|aforementioned|aforesaid|as\s+(?:mentioned|described|stated|said))\b|\byour\s+(?:answer"
+    r"|response|suggestion|idea|list|example|last|previous|first|second)s?\b|\b(?:one|ones)\s*$|\b(?:work|live|am"
+    r"|moved|been|are|come|came|arrived|stay|get|go|going|living|working)\s+(?:there|here)\b"
+    r"|\b(?:option|number|point|step|part|question|answer|version)\s+(?:\d+|[a-d]|one|two|three)\b",
+    re.IGNORECASE,
+)
+_BARE_THING = re.compile(
+    r"^(?:i|we)\s+(?:\w+\s+){0,3}?(?:love|like|hate|prefer|enjoy|want|need|agree|know|understand|do|am|have|did"
+    r"|can)\s*(?:too|also|both|so|not|either|all|none|some|more|most|very\s+much|a\s+lot)?\s*[.!]?$",
+    re.IGNORECASE,
+)
+_FEWEST_WORDS = 2
+
+
+def stands_alone(statement: str) -> bool:
+    """Whether a rewritten statement names everything it speaks of: no open "it", "this" or "the second one"."""
+    if (
+        len(statement.split()) < _FEWEST_WORDS
+        or _DEMONSTRATIVE.search(statement.rstrip(".!"))
+        or _BARE_THING.match(statement)
+    ):
+        return False
+    pronoun = _THIRD.search(statement)
+    return pronoun is None or bool(_ANTECEDENT.search(statement, 0, pronoun.start()))
+
+
+def self_contained(sentence: str) -> str | None:
+    """The statement in the first person without list marker, greeting, conjunction or request around it.
+
+    None when no statement is left or when it refers to something said elsewhere.
+    """
+    text = re.sub(r"\s+", " ", _MARKER.sub("", sentence)).strip(" \"“”'`*_")
+    fact = _from_request(text) if _REQUEST_FIRST.match(text) or text.endswith("?") else _before_request(text)
+    if fact is None:
+        return None
+    fact = _tidy(_OPENER.sub("", fact))
+    return fact if fact and _FACT.search(fact) and stands_alone(fact) else None
+
+
+def _before_request(text: str) -> str:
+    """The part of the sentence in front of a request, where that part holds the fact."""
+    request = _REQUEST.search(text)
+    if (
+        request
+        and request.start() > 0
+        and _FACT.search(text[: request.start()])
+        and len(text[: request.start()].split()) >= _FEWEST_WORDS
+    ):
+        return text[: request.start()]
+    return text
+
+
+def _from_request(text: str) -> str | None:
+    """The fact inside a request or question; None when there is none."""
+    fact = _INNER_FACT.search(text)
+    if fact:
+        return _before_request(fact["fact"])
+    role = _AS_A.search(text)
+    if role:
+        return f"I am {role[1]}"
+    before = _REQUEST.search(text)
+    if before and _FACT.search(text[: before.start()]):
+        return text[: before.start()]
+    return None
+
+
+def _tidy(text: str) -> str:
+    text = _CUT.sub("", text.strip())
+    role = re.match(r"(?:as|being)\s+(an?\s+[\w' -]{3,60}?),\s*(?P<rest>.*)$", text, re.IGNORECASE)
+    if role:
+        text = (
+            f"I am {role[1]}, {role['rest']}"
+            if re.match(r"(?:and|who|with)\b", role["rest"])
+            else f"As {role[1]}, {role['rest']}"
+        )
+    text = re.sub(r"\bi\b(?=['’\s,.]|$)", "I", text)
+    text = re.sub(r"\b(?:Im|im)\b(?=\s)", "I'm", text)
+    text = re.sub(r"\b(?:Ive|ive)\b(?=\s)", "I've", text)
+    text = re.sub(r"\bdont\b", "don't", text)
+    text = re.sub(r"\bcant\b", "can't", text)
+    text = text[:1].upper() + text[1:]
+    return text if not text or text[-1] in ".!?…" else text + "."
