@@ -1,0 +1,55 @@
+"""The whole registry: every source has a complete card, a fixture, and reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.core.errors import ConfigError
+from pipeline.sources.base import SourceSettings
+from pipeline.sources.card import SourceCard
+from pipeline.sources.registry import SOURCES, open_source, source_class
+
+FIXTURES = Path(__file__).with_name("fixtures")
+
+
+def fixture(name: str) -> Path:
+    (path,) = FIXTURES.glob(f"{name}.*")
+    return path
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_the_card_bears_the_registered_name_and_is_complete(name: str) -> None:
+    card = source_class(name).card
+    assert card.name == name
+    assert card.title and card.languages and card.collected and card.consent and card.license
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_the_fixture_gives_conversations_of_that_source(name: str) -> None:
+    settings = SourceSettings(name=name, path=str(fixture(name)), strict=False, license=None, max_conversations=None)
+    opened = open_source(settings, "salt")
+    found = list(opened.read())
+    assert found
+    assert opened.report.conversations == len(found)
+    assert {c.source for c in found} == {name}
+    assert all(len(c.user_id) == 16 for c in found)
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_reading_the_fixture_twice_gives_the_same(name: str) -> None:
+    settings = SourceSettings(name=name, path=str(fixture(name)), strict=False, license=None, max_conversations=3)
+    assert list(open_source(settings, "salt").read()) == list(open_source(settings, "salt").read())
+
+
+def test_an_unknown_source_is_refused_with_the_closest_name() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'sharegpt'"):
+        source_class("sharegtp")
+
+
+def test_a_hub_card_without_a_pinned_revision_is_refused() -> None:
+    card = source_class("wildchat").card.model_dump()
+    with pytest.raises(ValidationError, match="40-hex revision"):
+        SourceCard.model_validate(card | {"revision": "main"})
