@@ -1,0 +1,263 @@
+"""Token rows run again and again while only their end, or only the upper layers, can change.
+
+An edit of one layer leaves everything below it as it is, and an edit that is felt from one position on leaves all
+tokens before it as they are. A Replay keeps both: the keys and values of each row's unchanging prefix, and the
+hidden states that enter the first changing layer. A run then computes the suffix tokens in the upper layers, and
+logits at the asked positions only. This is exact; nothing is approximated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedConfig
+
+from editing.lm.generate import common_prefix, pad_left
+from editing.lm.load import LM
+from editing.lm.structure import bypassed, hidden_of
+
+KeyValues = list[tuple[Tensor, Tensor]]
+"""Keys and values by layer, each (rows, heads, tokens, width)."""
+
+TOKENS_PER_PASS = 4096
+"""Upper bound of tokens computed in one pass without gradients."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One token sequence to replay."""
+
+    ids: tuple[int, ...]
+    """All tokens that are fed."""
+    start: int
+    """First position that can change; tokens before it are read once."""
+    keep: tuple[int, ...]
+    """Positions whose logits are wanted, all >= start."""
+
+
+class Replay:
+    """Rows prepared for repeated runs from decoder layer `layer` on."""
+
+    def __init__(self, lm: LM, rows: Sequence[Row], layer: int) -> None:
+        """Read what cannot change.
+
+        Args:
+            lm: the model; its weights must not change while the Replay is used, except through hooks from `layer` on.
+            rows: the token rows.
+            layer: the first decoder layer whose computation can change; all of them run when it is 0.
+        """
+        self.lm, self.rows, self.layer = lm, list(rows), layer
+        self._tuples = [False] * len(lm.structure.layers)
+        with torch.no_grad():
+            self._prefix_of, self._prefix, self._prefix_mask = self._read_prefixes()
+            self._entering: list[Tensor] = []
+            if layer > 0:
+                self._entering = self._read_lower_layers()
+                # Layers that are skipped from here on need the length of their cache and nothing else of it.
+                for below in range(layer if self._prefix else 0):
+                    keys, values = self._prefix[below]
+                    self._prefix[below] = (keys[:, :1, :, :1].clone(), values[:, :1, :, :1].clone())
+
+    def run(self, index: Sequence[int], stop_after: int | None = None) -> Tensor:
+        """Logits at the kept positions of the rows `index`, packed: (sum of kept positions, vocabulary).
+
+        Rows follow one another in the order of `index`, each with its kept positions in order. `stop_after` skips
+        all layers above that one, for passes that only feed hooks. Hooks see (len(index), width, features) with
+        the suffix on the left: suffix position p of a row is its token `start + p`.
+        """
+        rows = [self.rows[i] for i in index]
+        layers = self.lm.structure.layers
+        skipped = list(range(self.layer))
+        if stop_after is not None:
+            skipped += list(range(stop_after + 1, len(layers)))
+        entering = [self._entering[i] for i in index] if self.layer > 0 else None
+        with (
+            bypassed([layers[i] for i in skipped], [self._tuples[i] for i in skipped]),
+            self._injected(entering, self.suffix_width(index)),
+            self._packed(rows),
+        ):
+            return self._forward(index)[0]
+
+    def suffix_width(self, index: Sequence[int]) -> int:
+        """Width of the padded batch of suffixes of these rows, tokens."""
+        return max(len(self.rows[i].ids) - self.rows[i].start for i in index)
+
+    def passes(self, index: Sequence[int], tokens: int = TOKENS_PER_PASS) -> Iterator[list[int]]:
+        """`index` cut into batches of similar length with at most `tokens` suffix tokens each (or one row)."""
+        batch: list[int] = []
+        for i in sorted(index, key=lambda i: (len(self.rows[i].ids) - self.rows[i].start, i)):
+            if batch and self.suffix_width([*batch, i]) * (len(batch) + 1) > tokens:
+                yield batch
+                batch = []
+            batch.append(i)
+        if batch:
+            yield batch
+
+    def _forward(self, index: Sequence[int]) -> Tensor:
+        """Logits of the suffixes of the rows `index`, under whatever bypasses and hooks are in place."""
+        rows = [self.rows[i] for i in index]
+        device = self.lm.device
+        width = self.suffix_width(index)
+        suffixes = [list(row.ids[row.start :]) for row in rows]
+        ids = torch.tensor([s + [self.lm.pad_id] * (width - len(s)) for s in suffixes], device=device)
+        starts = torch.tensor([row.start for row in rows], device=device)
+        positions = starts[:, None] + torch.arange(width, device=device)
+        mask = torch.ones((len(rows), width), dtype=torch.long, device=device)
+        cache = None
+        if self._prefix_mask is not None:
+            which = torch.tensor([self._prefix_of[i] for i in index], device=device)
+            mask = torch.cat([self._prefix_mask[which], mask], dim=1)
+            cache = DynamicCache(config=cast(PreTrainedConfig, self.lm.model.config))
+            for layer, (keys, values) in enumerate(self._prefix):
+                cache.update(keys[which], values[which], layer)
+        out = self.lm.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        logits = out.logits
+        assert isinstance(logits, Tensor)
+        return logits
+
+    @contextlib.contextmanager
+    def _injected(self, entering: list[Tensor] | None, width: int) -> Iterator[None]:
+        """Layer `layer` reads the kept hidden states instead of what the bypassed layers hand it."""
+        if entering is None:
+            yield
+            return
+        hidden = torch.stack([torch.nn.functional.pad(h, (0, 0, 0, width - h.shape[0])) for h in entering])
+
+        def replace(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if args:
+                return (hidden, *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": hidden}
+
+        handle = self.lm.structure.layers[self.layer].register_forward_pre_hook(replace, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    @contextlib.contextmanager
+    def _packed(self, rows: Sequence[Row]) -> Iterator[None]:
+        """The head, the widest matrix of all, sees the kept positions only, as one row."""
+        device = self.lm.device
+        row_at = torch.tensor([at for at, row in enumerate(rows) for _ in row.keep], device=device)
+        position_at = torch.tensor([p - row.start for row in rows for p in row.keep], device=device)
+
+        def pack(_: Any, args: tuple[Any, ...]) -> Any:
+            return (args[0][row_at, position_at][None], *args[1:])
+
+        handle = self.lm.structure.head.register_forward_pre_hook(pack)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _read_prefixes(self) -> tuple[list[int], KeyValues, Tensor | None]:
+        """Which prefix each row has, and the distinct prefixes' keys and values, padded on the left."""
+        distinct: dict[tuple[int, ...], int] = {}
+        prefix_of = [distinct.setdefault(row.ids[: row.start], len(distinct)) for row in self.rows]
+        prefixes = list(distinct)
+        if not any(prefixes):
+            return prefix_of, [], None
+        if not all(prefixes):
+            raise ValueError("either every row has a prefix or none has")
+        head = common_prefix(prefixes)
+        trunk: Any = None
+        if head > 0:
+            trunk = self._cached(torch.tensor([prefixes[0][:head]], device=self.lm.device), None, None)
+        width = max(len(prefix) for prefix in prefixes)
+        parts: list[KeyValues] = []
+        masks: list[Tensor] = []
+        per_pass = max(1, TOKENS_PER_PASS // max(1, width - head))
+        for at in range(0, len(prefixes), per_pass):
+            keys_values, mask = self._branch(prefixes[at : at + per_pass], head, trunk, width)
+            parts.append(keys_values)
+            masks.append(mask)
+        merged = [
+            (torch.cat([k for k, _ in layer]), torch.cat([v for _, v in layer])) for layer in zip(*parts, strict=True)
+        ]
+        return prefix_of, merged, torch.cat(masks)
+
+    def _branch(
+        self, prefixes: Sequence[tuple[int, ...]], head: int, trunk: Any, width: int
+    ) -> tuple[KeyValues, Tensor]:
+        """Keys and values of some prefixes on top of their common head, as (head | padding | rest)."""
+        ids, mask = pad_left([prefix[head:] for prefix in prefixes], self.lm.pad_id, self.lm.device)
+        positions = head + (mask.cumsum(1) - 1).clamp(min=0)
+        cache = None
+        if trunk is not None:
+            cache = DynamicCache(config=cast(PreTrainedConfig, self.lm.model.config))
+            for layer, (keys, values) in enumerate(trunk):
+                cache.update(
+                    keys.expand(len(prefixes), -1, -1, -1).contiguous(),
+                    values.expand(len(prefixes), -1, -1, -1).contiguous(),
+                    layer,
+                )
+        mask = torch.cat([mask.new_ones(len(prefixes), head), mask], dim=1)
+        keys_values = self._cached(ids, cache, mask, positions)
+        missing = width - mask.shape[1]
+        padded = [tuple(torch.nn.functional.pad(t, (0, 0, missing, 0)) for t in layer) for layer in keys_values]
+        return [(k, v) for k, v in padded], torch.nn.functional.pad(mask, (missing, 0))
+
+    def _cached(self, ids: Tensor, cache: Any, mask: Tensor | None, positions: Tensor | None = None) -> KeyValues:
+        with self._noting_tuples():
+            out = self.lm.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions
+                if positions is not None
+                else torch.arange(ids.shape[1], device=ids.device)[None],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        return [(layer.keys, layer.values) for layer in out.past_key_values.layers]
+
+    @contextlib.contextmanager
+    def _noting_tuples(self) -> Iterator[None]:
+        """Remember which layers return a tuple, so that bypassing them keeps their form."""
+
+        def note(at: int) -> Any:
+            def hook(_: Any, __: Any, output: Any) -> None:
+                self._tuples[at] = not isinstance(output, Tensor)
+
+            return hook
+
+        handles = [layer.register_forward_hook(note(at)) for at, layer in enumerate(self.lm.structure.layers)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _read_lower_layers(self) -> list[Tensor]:
+        """Hidden states entering `layer`, one (suffix length, width of the residual stream) per row."""
+        layers = self.lm.structure.layers
+        found: list[Tensor | None] = [None] * len(self.rows)
+        caught: list[Tensor] = []
+
+        def catch(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            caught.append(hidden_of(args[0] if args else kwargs["hidden_states"]))
+
+        for index in self.passes(range(len(self.rows))):
+            handle = layers[self.layer].register_forward_pre_hook(catch, with_kwargs=True)
+            try:
+                with self._noting_tuples(), self._packed([self.rows[i] for i in index]):
+                    upper = list(range(self.layer, len(layers)))
+                    with bypassed([layers[i] for i in upper], [self._tuples[i] for i in upper]):
+                        self._forward(index)
+            finally:
+                handle.remove()
+            hidden = caught.pop()
+            for at, i in enumerate(index):
+                found[i] = hidden[at, : len(self.rows[i].ids) - self.rows[i].start].clone()
+        return [h for h in found if h is not None]

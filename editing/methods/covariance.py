@@ -1,0 +1,105 @@
+"""Second moment of the keys that a down-projection reads, streamed over texts and kept on disk.
+
+C = E[k k^T] of Meng et al. (2022), eq. 2: which directions of the key space are in common use. Only the layers up to
+the asked one are run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from editing.lm.load import LM
+from editing.lm.structure import bypassed
+from pipeline.core.errors import ConfigError
+from pipeline.core.progress import progress
+from pipeline.core.tables import atomic_write
+
+TOKENS_PER_PASS = 2048
+"""Tokens computed in one forward pass."""
+
+
+def covariance(lm: LM, layer: int, texts: Sequence[str], max_tokens: int, cache: Path) -> Tensor:
+    """C, (d_in, d_in) float32, from the first `max_tokens` tokens of `texts`.
+
+    Kept under `cache` by weights, layer, texts and number of tokens.
+
+    Raises:
+        ConfigError: there are no texts.
+    """
+    if not texts:
+        raise ConfigError("covariance: there are no texts to estimate it from; name a file, or set covariance: none.")
+    corpus = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+    key = hashlib.sha256(f"{lm.weights_sha256}\0{lm.dtype}\0{layer}\0{corpus}\0{max_tokens}".encode()).hexdigest()
+    file = cache / "covariance" / f"{key[:32]}.safetensors"
+    if not file.is_file():
+        moment, count = _measure(lm, layer, texts, max_tokens)
+        with atomic_write(file) as out:
+            out.write(safetensors.torch.save({"covariance": (moment / count).float()}, {"tokens": str(count)}))
+    stored = safetensors.torch.load_file(file, device=str(lm.device))["covariance"]
+    assert isinstance(stored, Tensor)
+    return stored
+
+
+@torch.no_grad()
+def _measure(lm: LM, layer: int, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, int]:
+    """Sum of k k^T in float64, and the number of tokens in it."""
+    down = lm.structure.down[layer]
+    moment = torch.zeros(down.d_in, down.d_in, dtype=torch.float64, device=lm.device)
+    mask = torch.zeros(0)
+    count = 0
+
+    def add(_: Any, args: tuple[Tensor, ...], __: Any) -> None:
+        keys = args[0][mask.bool()].float()
+        moment.add_((keys.T @ keys).double())
+
+    handle = down.module.register_forward_hook(add)
+    tokenized = lm.tokenizer(list(texts), add_special_tokens=True)["input_ids"]
+    upper = list(lm.structure.layers[layer + 1 :])
+    try:
+        with bypassed(upper, [False] * len(upper)), progress("covariance", max_tokens, "tokens") as advance:
+            for batch in _batches([ids for ids in tokenized if ids], max_tokens):
+                width = max(len(ids) for ids in batch)
+                mask = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids in batch], device=lm.device)
+                ids = torch.tensor([list(row) + [lm.pad_id] * (width - len(row)) for row in batch], device=lm.device)
+                lm.model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=1)
+                count += int(mask.sum())
+                advance(int(mask.sum()))
+    finally:
+        handle.remove()
+    return moment, count
+
+
+def _batches(rows: Sequence[Sequence[int]], max_tokens: int) -> list[list[Sequence[int]]]:
+    """Rows up to `max_tokens` tokens in all, in batches of similar length."""
+    chosen: list[Sequence[int]] = []
+    total = 0
+    for row in rows:
+        if total >= max_tokens:
+            break
+        chosen.append(row[: max_tokens - total])
+        total += len(chosen[-1])
+    batches: list[list[Sequence[int]]] = []
+    for row in sorted(chosen, key=len):
+        if not batches or (len(batches[-1]) + 1) * len(row) > TOKENS_PER_PASS:
+            batches.append([])
+        batches[-1].append(row)
+    return batches
+
+
+def whitened(key: Tensor, second_moment: Tensor | None, ridge: float) -> Tensor:
+    """C^-1 k, (d_in,), float32; k itself where there is no C.
+
+    `ridge` times the mean of C's diagonal is added to the diagonal, because C of a small corpus has no inverse.
+    """
+    if second_moment is None:
+        return key
+    matrix = second_moment.double()
+    damped = matrix + ridge * matrix.diagonal().mean() * torch.eye(len(matrix), dtype=matrix.dtype, device=key.device)
+    return torch.linalg.solve(damped, key.double()).float()

@@ -1,0 +1,54 @@
+"""Methods by name. A method is one file, one YAML in editing/configs, and one line here."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from editing.methods.base import Method, Resources
+from pipeline.core.config import Section, parse_section, read_yaml
+from pipeline.core.errors import unknown_name
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+"""Hyper-parameters: <name>.yaml."""
+
+METHODS = {
+    "none": "editing.methods.prompting:Prompting",
+    "in_context": "editing.methods.prompting:Prompting",
+    "ft_m": "editing.methods.fine_tune:FineTune",
+    "rome": "editing.methods.rome:Rome",
+    "rome_identity": "editing.methods.rome:Rome",
+}
+"""Registered name -> "module:class". Names that share a class differ by their YAML."""
+
+
+def method_class(name: str) -> type[Method[Any]]:
+    """The class registered under `name`.
+
+    Raises:
+        ConfigError: no such method; the message holds the closest name.
+    """
+    if name not in METHODS:
+        raise unknown_name("method", name, METHODS)
+    module, _, attribute = METHODS[name].partition(":")
+    found: type[Method[Any]] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def load_config(name: str, model: str = "", configs: Path = CONFIGS) -> Section:
+    """The hyper-parameters of a method: `defaults` of its YAML, with `per_model[model]` over them.
+
+    Raises:
+        ConfigError: the method is unknown or its YAML does not fit its Config.
+    """
+    section = method_class(name).Config
+    path = configs / f"{name}.yaml"
+    document = read_yaml(path)
+    values: dict[str, Any] = {**document.get("defaults", {}), **document.get("per_model", {}).get(model, {})}
+    return parse_section(values, section, where=str(path.name))
+
+
+def create(name: str, config: Section, resources: Resources) -> Method[Any]:
+    """The method `name` with its hyper-parameters."""
+    return method_class(name)(name, config, resources)

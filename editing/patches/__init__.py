@@ -1,0 +1,1 @@
+"""What an edit is: an immutable artefact, and how each kind is applied to a model and taken back."""

@@ -1,0 +1,171 @@
+"""Personalised answers: patches on a model for as long as a block lasts, many users in one batch where possible."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+
+from editing.lm.generate import generate
+from editing.lm.load import LM
+from editing.lm.prompt import Message, Prompt
+from editing.lm.replay import Replay, Row
+from editing.metrics.degenerate import is_degenerate
+from editing.patches.compose import compose
+from editing.patches.patch import Patch, PatchKind, PromptPlan
+from editing.patches.rowwise import RowEdits, stacked_factors
+from pipeline.core.errors import InputError
+
+BARE = PromptPlan()
+"""The plan of a question that is asked as it is."""
+
+
+class Reply(NamedTuple):
+    """One personalised answer."""
+
+    text: str
+    """Newly generated text, thinking stripped."""
+    finish: Literal["stop", "length"]
+    """stop: the model ended by itself; length: the budget ran out."""
+    tokens: int
+    """Newly generated tokens."""
+    degenerate: bool
+    """Whether the text repeats itself."""
+    prompt_sha256: str
+    """Hash of the rendered prompt."""
+    extra_prompt_tokens: int
+    """Prompt tokens beyond those of the bare question."""
+
+
+@contextlib.contextmanager
+def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
+    """The model as each of these users should meet it; patch i is user i of the Responder.
+
+    Prompt and low-rank patches of different users answer in one batch. Kinds that change the model itself are put in
+    one user at a time, while that user's questions are answered, and taken back bit by bit.
+
+    Raises:
+        InputError: a patch was made for other weights.
+    """
+    for patch in patches:
+        if patch.manifest.weights_sha256 != lm.weights_sha256:
+            raise InputError(
+                f"The patch of user {patch.manifest.user_id} was made for other weights "
+                f"({patch.manifest.weights_sha256[:12]}) than those of {lm.name} ({lm.weights_sha256[:12]})."
+            )
+    like = lm.structure.down[0].parameter.detach()
+    edits = RowEdits(stacked_factors([p.factors() if p.manifest.kind == "low_rank" else {} for p in patches], like))
+    with edits.attached(lm):
+        yield Responder(lm, patches, edits)
+
+
+class Responder:
+    """Answers questions for the users of `applied`."""
+
+    def __init__(self, lm: LM, patches: Sequence[Patch], edits: RowEdits) -> None:
+        """Made by `applied`."""
+        self._lm, self._patches, self._edits = lm, list(patches), edits
+
+    def answer(
+        self, users: Sequence[int], questions: Sequence[str], *, max_new_tokens: int, batch_size: int
+    ) -> list[Reply]:
+        """Greedy answers, in order; question i is asked as user `users[i]`."""
+        plans = [self._patches[user].manifest.plan or BARE for user in users]
+        talks = [compose(plan, question) for plan, question in zip(plans, questions, strict=True)]
+        replies: list[Reply | None] = [None] * len(users)
+        last_turn = max((len(plan.turns) for plan in plans), default=0)
+        for turn in range(last_turn + 1):
+            rows = [i for i, plan in enumerate(plans) if len(plan.turns) >= turn]
+            for i in rows if turn else []:
+                said = replies[i]
+                assert said is not None
+                talks[i] += [Message("assistant", said.text), Message("user", plans[i].turns[turn - 1])]
+            prompts = [self._lm.prompts.prompt(talks[i]) for i in rows]
+            bare = [len(self._lm.prompts.ask(questions[i]).ids) for i in rows]
+            written = self._generate([users[i] for i in rows], prompts, max_new_tokens, batch_size)
+            for i, prompt, base, (ids, finish) in zip(rows, prompts, bare, written, strict=True):
+                text = self._lm.prompts.decode(ids)
+                replies[i] = Reply(text, finish, len(ids), is_degenerate(text), prompt.sha256, len(prompt.ids) - base)
+        return [reply for reply in replies if reply is not None]
+
+    def log_probs(self, users: Sequence[int], questions: Sequence[str], answers: Sequence[str]) -> list[float]:
+        """Log probability of each answer (summed over its tokens) after its question, as user `users[i]`."""
+        rows = []
+        targets = []
+        for user, question, answer in zip(users, questions, answers, strict=True):
+            prompt = self._lm.prompts.prompt(compose(self._patches[user].manifest.plan or BARE, question))
+            targets.append(self._lm.prompts.answer_ids(answer))
+            rows.append(target_row(prompt, targets[-1], start=0))
+        found = [0.0] * len(rows)
+
+        def score(index: list[int]) -> None:
+            replay = Replay(self._lm, [rows[i] for i in index], layer=0)
+            for batch in replay.passes(range(len(index))):
+                self._edits.select([users[index[i]] for i in batch], self._lm.device)
+                with torch.no_grad():
+                    log_p = replay.run(batch).float().log_softmax(-1)
+                ids = torch.tensor([t for i in batch for t in targets[index[i]]], device=log_p.device)
+                picked = torch.split(log_p.gather(1, ids[:, None])[:, 0], [len(targets[index[i]]) for i in batch])
+                for i, values in zip(batch, picked, strict=True):
+                    found[index[i]] = float(values.sum())
+
+        self._by_model_state(users, score)
+        return found
+
+    def _generate(
+        self, users: Sequence[int], prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
+    ) -> list[tuple[tuple[int, ...], Literal["stop", "length"]]]:
+        found: dict[int, tuple[tuple[int, ...], Literal["stop", "length"]]] = {}
+
+        def write(index: list[int]) -> None:
+            written = generate(
+                self._lm,
+                [prompts[i].ids for i in index],
+                max_new_tokens=max_new_tokens,
+                batch_size=batch_size,
+                groups=[users[i] for i in index],
+                on_rows=lambda rows: self._edits.select([users[index[row]] for row in rows], self._lm.device),
+            )
+            found.update(zip(index, written, strict=True))
+
+        self._by_model_state(users, write)
+        return [found[i] for i in range(len(users))]
+
+    def _by_model_state(self, users: Sequence[int], run: Callable[[list[int]], None]) -> None:
+        """Call `run` with the rows that share a state of the model: all row-wise users at once, others one by one."""
+        alone = [user for user in dict.fromkeys(users) if self._patches[user].manifest.kind in IN_PLACE]
+        together = [i for i, user in enumerate(users) if user not in alone]
+        if together:
+            run(together)
+        for user in alone:
+            patch = self._patches[user]
+            with IN_PLACE[patch.manifest.kind](self._lm, patch):
+                run([i for i, other in enumerate(users) if other == user])
+
+
+def target_row(prompt: Prompt, target: Sequence[int], start: int) -> Row:
+    """The row that scores `target` after `prompt`: its kept logits predict the target's tokens in order."""
+    first = len(prompt.ids) - 1
+    return Row((*prompt.ids, *target[:-1]), start, tuple(range(first, first + len(target))))
+
+
+@contextlib.contextmanager
+def _dense(lm: LM, patch: Patch) -> Iterator[None]:
+    """The patch's weights in place of the model's; the model's own values come back bit by bit."""
+    parameters = dict(lm.model.named_parameters())
+    kept = {name: parameters[name].detach().clone() for name in patch.tensors}
+    try:
+        with torch.no_grad():
+            for name, value in patch.tensors.items():
+                parameters[name].copy_(value)
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in kept.items():
+                parameters[name].copy_(value)
+
+
+IN_PLACE: dict[PatchKind, Callable[[LM, Patch], contextlib.AbstractContextManager[None]]] = {"dense": _dense}
+"""Kinds that change the model itself, by how they are put in."""

@@ -1,0 +1,93 @@
+"""Edits that differ by row of a batch, added in forward hooks: no weight is copied or changed.
+
+Everything here is differentiable, so the same hooks train an edit and apply it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from editing.lm.load import LM
+
+RowEdit = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(input (b, t, d_in), output (b, t, d_out), user of each row (b,)) -> edited output."""
+
+
+class RowEdits:
+    """Row-wise edits of some modules, by module path; `select` says which user each row of the next batch is."""
+
+    def __init__(self, edits: Mapping[str, RowEdit]) -> None:
+        """Edits by module path; nothing is in place until `attached`."""
+        self.edits = dict(edits)
+        self.rows: Tensor | None = None
+
+    def select(self, users: Sequence[int], device: torch.device) -> None:
+        """The next forward passes have one row for each of `users`."""
+        self.rows = torch.tensor(list(users), dtype=torch.long, device=device)
+
+    @contextlib.contextmanager
+    def attached(self, lm: LM) -> Iterator[RowEdits]:
+        """The edits in place until the block ends."""
+        modules = dict(lm.model.named_modules())
+        handles = [modules[path].register_forward_hook(self._hook(edit)) for path, edit in self.edits.items()]
+        try:
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _hook(self, edit: RowEdit) -> Any:
+        def hook(_: Any, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            assert self.rows is not None, "select() comes before a forward pass"
+            return edit(args[0], output, self.rows)
+
+        return hook
+
+
+def low_rank(a: Tensor, b: Tensor) -> RowEdit:
+    """Row r of user u adds A_u (B_u x_r); `a` is (users, d_out, k), `b` is (users, k, d_in)."""
+
+    def edit(x: Tensor, output: Tensor, rows: Tensor) -> Tensor:
+        return output + (x @ b[rows].mT) @ a[rows].mT
+
+    return edit
+
+
+def dense(delta: Tensor) -> RowEdit:
+    """Row r of user u adds delta_u x_r; `delta` is (users, d_out, d_in)."""
+
+    def edit(x: Tensor, output: Tensor, rows: Tensor) -> Tensor:
+        return output + x @ delta[rows].mT
+
+    return edit
+
+
+def shift_first(delta: Tensor) -> RowEdit:
+    """Row r of user u adds delta_u to its first position; `delta` is (users, d_out)."""
+
+    def edit(_: Tensor, output: Tensor, rows: Tensor) -> Tensor:
+        return torch.cat([output[:, :1] + delta[rows][:, None], output[:, 1:]], dim=1)
+
+    return edit
+
+
+def stacked_factors(users: Sequence[Mapping[str, tuple[Tensor, Tensor]]], like: Tensor) -> dict[str, RowEdit]:
+    """Row edits of many users' factors; ranks are filled with zeros, and a user without a module adds nothing."""
+    edits: dict[str, RowEdit] = {}
+    for path in sorted({path for factors in users for path in factors}):
+        d_out, d_in, rank = next((a.shape[0], b.shape[1], 0) for f in users if path in f for a, b in [f[path]])
+        rank = max(f[path][0].shape[1] for f in users if path in f)
+        a = like.new_zeros(len(users), d_out, rank)
+        b = like.new_zeros(len(users), rank, d_in)
+        for at, factors in enumerate(users):
+            if path in factors:
+                own_a, own_b = factors[path]
+                a[at, :, : own_a.shape[1]] = own_a.to(like)
+                b[at, : own_b.shape[0]] = own_b.to(like)
+        edits[path] = low_rank(a, b)
+    return edits

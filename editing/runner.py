@@ -1,0 +1,337 @@
+"""One cell of the matrix model x method: fit a patch for every preference, ask its questions, keep the answers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import torch
+
+from editing.lm.load import LM, DType, load
+from editing.methods.base import CACHE, Fact, Method, Resources, User, config_sha256, unique
+from editing.methods.registry import create, load_config, method_class
+from editing.patches.apply import Reply, applied
+from editing.patches.patch import Patch
+from pipeline.core.config import Section
+from pipeline.core.errors import InputError, UpqaError, unknown_name
+from pipeline.core.progress import console, progress
+from pipeline.core.provenance import peak_memory_mb, run_record, sha256_file
+from pipeline.core.records import Answer, Preference, Question, Record, Split, content_id
+from pipeline.core.tables import read_jsonl, read_parquet, write_json, write_jsonl, write_parquet
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+"""Splits of a release."""
+
+
+class EditSettings(Section):
+    """The `edit` section of params.yaml."""
+
+    models: tuple[str, ...]
+    """Checkpoints of the matrix, by name."""
+    checkpoints: dict[str, str]
+    """Name -> Hub id, folder, GGUF file, or package:<name>."""
+    methods: tuple[str, ...]
+    """Methods of the matrix, by name."""
+    split: Split
+    """Split whose users are evaluated."""
+    max_preferences: int
+    """Most preferences evaluated, chosen by the order of their ids."""
+    users_per_fit: int
+    """Preferences that are fitted and asked together; the unit a stopped run resumes at."""
+    max_new_tokens: int
+    """Answer budget, the same for every method and model."""
+    batch_size: int
+    """Questions answered in one batch."""
+    dtype: DType
+    """Number format of the weights."""
+    device: str
+    """auto, cpu or cuda."""
+    seed: int
+    """Seed of methods that draw numbers."""
+
+
+class Cell:
+    """One model and one method, checked before anything heavy starts.
+
+    Raises:
+        ConfigError: the model or the method is not registered, or its YAML is wrong.
+    """
+
+    def __init__(self, settings: EditSettings, model: str, method: str) -> None:
+        """The cell of `model` and `method`, both by their names in params.yaml."""
+        if model not in settings.checkpoints:
+            raise unknown_name("model", model, settings.checkpoints)
+        method_class(method)
+        self.settings, self.model, self.method = settings, model, method
+        self.source = settings.checkpoints[model]
+        self.config = load_config(method, model)
+
+
+def run_cell(cell: Cell, dataset: Path, out: Path, cache: Path = CACHE) -> dict[str, Any]:
+    """Write answers.parquet, patches/ and run.json of a cell below `out`; returns the run record.
+
+    Finished groups of preferences are kept under `cache`, so a stopped run goes on where it was. A run that ends with
+    an error leaves a run.json that says so.
+
+    Raises:
+        InputError: the dataset or the checkpoint is not usable.
+    """
+    record: dict[str, Any] = {}
+    try:
+        with run_record("edit", cell.settings, ("torch", "transformers", "safetensors")) as record:
+            _run(cell, dataset, out, cache, record)
+    except UpqaError as error:
+        record |= {"status": "failed", "error": str(error), "method": cell.method, "model": {"name": cell.model}}
+        write_json(out / "run.json", record)
+        raise
+    write_json(out / "run.json", record)
+    return record
+
+
+def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, Any]) -> None:
+    settings = cell.settings
+    preferences, questions = read_split(dataset, settings.split, settings.max_preferences)
+    users = [user_of(preference, questions[preference.id]) for preference in preferences]
+    texts = texts_of(dataset, [split for split in SPLITS if split != settings.split])
+    torch.manual_seed(settings.seed)
+    lm = load(cell.source, name=cell.model, dtype=settings.dtype, device=settings.device)
+    method = create(cell.method, cell.config, Resources(texts, cache))
+    manifest = sha256_file(dataset / "manifest.json") if (dataset / "manifest.json").is_file() else None
+    key = content_id(
+        manifest or [p.model_dump() for p in preferences],
+        lm.weights_sha256,
+        lm.prompts.sha256,
+        cell.method,
+        config_sha256(cell.config),
+        settings.model_dump(exclude={"models", "methods", "checkpoints", "max_preferences"}),
+    )
+    patches, asked = _work(lm, method, users, questions, settings, cache / "edit" / key)
+    _write(out, patches, asked)
+    literal = sum(
+        user.facts[0].question.casefold() in {q.text.casefold() for q in questions[user.facts[0].preference_id]}
+        for user in users
+    )
+    record |= {
+        "status": "ok",
+        "dataset_sha256": manifest,
+        "split": settings.split,
+        "model": {
+            "name": lm.name,
+            "source": lm.source,
+            "weights_sha256": lm.weights_sha256,
+            "dtype": str(lm.dtype).removeprefix("torch."),
+            "device": lm.device.type,
+        },
+        "method": cell.method,
+        "kind": method.kind,
+        "method_config": cell.config.model_dump(mode="json"),
+        "prompt_sha256": lm.prompts.sha256,
+        "prompt_form": lm.prompts.form,
+        "max_new_tokens": settings.max_new_tokens,
+        "counts": {
+            "preferences": len(users),
+            "answers": len(asked),
+            "failed_edits": sum(patch.manifest.failure is not None for patch in patches),
+            "edit_prompt_is_a_test_question": literal,
+        },
+        "failures": {p.manifest.preference_ids[0]: p.manifest.failure for p in patches if p.manifest.failure},
+        "cost": _cost(patches, [row.extra_prompt_tokens for row in asked]),
+    }
+
+
+def _cost(patches: Sequence[Patch], extra_tokens: Sequence[int]) -> dict[str, float]:
+    good = [patch for patch in patches if patch.manifest.failure is None] or list(patches)
+    accelerator = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0.0
+    return {
+        "seconds_per_edit": round(fmean(patch.manifest.seconds for patch in good), 4),
+        "bytes_per_user": round(fmean(patch.nbytes for patch in good), 1),
+        "extra_prompt_tokens": round(fmean(extra_tokens), 2),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "peak_accelerator_mb": round(accelerator, 1),
+    }
+
+
+class Asked(Record):
+    """An answer with its cost, as a stopped run keeps it."""
+
+    answer: Answer
+    """The answer."""
+    extra_prompt_tokens: int
+    """Prompt tokens beyond those of the bare question."""
+
+
+def _work(
+    lm: LM,
+    method: Method[Any],
+    users: Sequence[User],
+    questions: dict[str, list[Question]],
+    settings: EditSettings,
+    work: Path,
+) -> tuple[list[Patch], list[Asked]]:
+    """Patches and answers of all users; groups that a former run finished are read from `work`."""
+    patches: list[Patch] = []
+    asked: list[Asked] = []
+    with progress(f"{method.name} on {lm.name}", len(users), "preferences") as advance:
+        for at in range(0, len(users), settings.users_per_fit):
+            group = users[at : at + settings.users_per_fit]
+            ids = [user.facts[0].preference_id for user in group]
+            finished = work / f"{content_id(*ids)}.jsonl"
+            files = [work / f"{preference}.safetensors" for preference in ids]
+            if not finished.is_file():
+                for patch, file in zip(_fitted(lm, method, group, files), files, strict=True):
+                    patch.save(file)
+                fresh = [Patch.load(file) for file in files]
+                write_jsonl(finished, _ask(lm, method, fresh, [questions[i] for i in ids], settings))
+            patches += [Patch.load(file) for file in files]
+            asked += read_jsonl(finished, Asked)
+            advance(len(group))
+    return patches, asked
+
+
+def _fitted(lm: LM, method: Method[Any], users: Sequence[User], files: Sequence[Path]) -> list[Patch]:
+    """The patches of these users, from disk where a run was stopped between fitting and asking."""
+    if all(file.is_file() for file in files):
+        return [Patch.load(file) for file in files]
+    return method.fit(lm, users)
+
+
+def _ask(
+    lm: LM, method: Method[Any], patches: Sequence[Patch], questions: Sequence[list[Question]], settings: EditSettings
+) -> Iterator[Asked]:
+    rows = [(at, question) for at, own in enumerate(questions) for question in own]
+    with applied(lm, patches) as responder:
+        replies = responder.answer(
+            [at for at, _ in rows],
+            [question.text for _, question in rows],
+            max_new_tokens=settings.max_new_tokens,
+            batch_size=settings.batch_size,
+        )
+    for (_, question), reply in zip(rows, replies, strict=True):
+        yield Asked(answer=_answer(lm, method, question, reply), extra_prompt_tokens=reply.extra_prompt_tokens)
+
+
+def _answer(lm: LM, method: Method[Any], question: Question, reply: Reply) -> Answer:
+    return Answer(
+        question_id=question.id,
+        preference_id=question.preference_id,
+        user_id=question.user_id,
+        kind=question.kind,
+        difficulty=question.difficulty,
+        model=lm.name,
+        method=method.name,
+        prompt_sha256=reply.prompt_sha256,
+        text=reply.text,
+        finish=reply.finish,
+        tokens=reply.tokens,
+        degenerate=reply.degenerate,
+    )
+
+
+def _write(out: Path, patches: Sequence[Patch], asked: Sequence[Asked]) -> None:
+    shutil.rmtree(out / "patches", ignore_errors=True)
+    for patch in patches:
+        patch.save(out / "patches" / f"{patch.manifest.preference_ids[0]}.safetensors")
+    write_parquet(out / "answers.parquet", (row.answer for row in asked), Answer)
+
+
+def read_split(dataset: Path, split: Split, most: int) -> tuple[list[Preference], dict[str, list[Question]]]:
+    """Up to `most` preferences of a released split, in the order of their ids, and the questions of each.
+
+    Raises:
+        InputError: the dataset is missing, or the split has no preferences or a preference without questions.
+    """
+    data = dataset / "data"
+    found = sorted(read_parquet(data / f"preferences-{split}.parquet", Preference), key=lambda p: p.id)[:most]
+    if not found:
+        raise InputError(f"{data}/preferences-{split}.parquet: no preferences; evaluate another split.")
+    questions: dict[str, list[Question]] = {preference.id: [] for preference in found}
+    for question in read_parquet(data / f"questions-{split}.parquet", Question):
+        if question.preference_id in questions:
+            questions[question.preference_id].append(question)
+    for preference, own in questions.items():
+        if not own:
+            raise InputError(f"{data}/questions-{split}.parquet: preference {preference} has no questions.")
+    return found, questions
+
+
+def texts_of(dataset: Path, splits: Sequence[Split]) -> tuple[str, ...]:
+    """Statements and questions of some splits, for statistics of a model; missing splits have none."""
+    texts: list[str] = []
+    for split in splits:
+        file = dataset / "data" / f"preferences-{split}.parquet"
+        if file.is_file():
+            texts += [preference.statement for preference in read_parquet(file, Preference)]
+            texts += [q.text for q in read_parquet(dataset / "data" / f"questions-{split}.parquet", Question)]
+    return unique(texts)
+
+
+def user_of(preference: Preference, questions: Sequence[Question], history: Sequence[str] = ()) -> User:
+    """The user who holds one preference, with the prompt it is edited through.
+
+    The edit prompt is a direct question that names the attribute type: of the preference's own direct question (the
+    first of its cluster) and two fixed phrasings, the first that is not literally one of its evaluation questions.
+    """
+    members = preference.cluster or ()
+    asked = {question.text.casefold().strip() for question in questions}
+    facts = [
+        Fact(
+            preference_id=preference.id,
+            statement=preference.statement,
+            question=edit_prompt(attribute, own, asked),
+            subject=attribute,
+            target=target,
+        )
+        for attribute, own, target in [
+            (preference.attribute_type, members[0].question if members else "", preference.target),
+            *((m.attribute_type, m.question, m.target) for m in members[1:]),
+        ]
+    ]
+    main = replace(facts[0], cluster=tuple(facts[1:]))
+    return User(preference.user_id, (main,), tuple(history))
+
+
+def edit_prompt(attribute_type: str, own: str, asked: Collection[str]) -> str:
+    """The direct question to edit on: names the attribute type, and is not in `asked` where that is possible."""
+    phrasings = [own, f"What is my {attribute_type}?", f"What's my {attribute_type}?"]
+    named = [text for text in phrasings if attribute_type.casefold() in text.casefold()]
+    return next((text for text in named if text.casefold().strip() not in asked), named[0])
+
+
+class Before(NamedTuple):
+    """One question with its answers before and after an edit."""
+
+    question: str
+    """The question."""
+    before: str
+    """Answer of the unedited model."""
+    after: str
+    """Answer of the personalised model."""
+
+
+def before_and_after(
+    settings: EditSettings, model: str, method: str, fact: Fact, questions: Sequence[str], dataset: Path
+) -> tuple[list[Before], Patch]:
+    """Answers to `questions` without and with `fact`, and its patch.
+
+    `model` is a name in the settings or any source of a checkpoint. Without a dataset there are no texts to estimate a
+    covariance from; a method that asks for one then takes the identity, and that is said.
+    """
+    config = load_config(method, model)
+    texts = texts_of(dataset, SPLITS)
+    if not texts and getattr(config, "covariance", "none") != "none":
+        console.print(f"No dataset at {dataset}: {method} uses the identity for its covariance.", highlight=False)
+        config = config.model_copy(update={"covariance": "none"})
+    lm = load(settings.checkpoints.get(model, model), name=model, dtype=settings.dtype, device=settings.device)
+    nobody = create("none", load_config("none"), Resources(())).fit(lm, [User("base", ())])
+    patches = create(method, config, Resources(texts)).fit(lm, [User("you", (fact,))])
+    with applied(lm, [*nobody, *patches]) as responder:
+        asked = [question for question in questions for _ in range(2)]
+        replies = responder.answer(
+            [0, 1] * len(questions), asked, max_new_tokens=settings.max_new_tokens, batch_size=settings.batch_size
+        )
+    pairs = zip(questions, replies[::2], replies[1::2], strict=True)
+    return [Before(question, before.text, after.text) for question, before, after in pairs], patches[0]

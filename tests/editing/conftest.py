@@ -1,0 +1,186 @@
+"""Tiny random models and a small dataset of our own, for every test of the editing engine."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
+
+from editing.lm.load import LM, build
+from editing.methods.base import Fact, Resources, User
+from pipeline.core.records import ClusterMember, Difficulty, Evidence, Preference, Provenance, Question, content_id
+from pipeline.core.tables import write_json, write_parquet
+
+TEMPLATE = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+SPECIAL = ["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
+
+
+@pytest.fixture(autouse=True)
+def _two_threads_at_most() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def byte_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer without merges: every byte is a token, and offsets are exact."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: at for at, token in enumerate([*SPECIAL, *alphabet])}
+    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner, eos_token="<|end|>", pad_token="<|pad|>", additional_special_tokens=SPECIAL[2:]
+    )
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def tiny_config(family: str) -> Any:
+    if family == "gpt2":
+        return GPT2Config(n_layer=4, n_head=2, n_embd=32, vocab_size=261, n_positions=512)
+    return LlamaConfig(
+        num_hidden_layers=4,
+        hidden_size=32,
+        intermediate_size=48,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=261,
+        tie_word_embeddings=True,
+    )
+
+
+@pytest.fixture
+def make_lm() -> Callable[..., LM]:
+    def make(family: str = "llama", seed: int = 0, template: str | None = TEMPLATE, config: Any = None) -> LM:
+        generator = torch.get_rng_state()
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config or tiny_config(family), dtype=torch.float32)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim > 1:
+                    # Larger than the default initialisation, so that prompts and edits make a visible difference.
+                    parameter.normal_(0, 0.25)
+        torch.set_rng_state(generator)
+        model.generation_config.eos_token_id = 1
+        return build(model, byte_tokenizer(template), name=f"tiny-{family}")
+
+    return make
+
+
+@pytest.fixture(params=["llama", "gpt2"])
+def lm(request: pytest.FixtureRequest, make_lm: Callable[..., LM]) -> LM:
+    return make_lm(request.param)
+
+
+def a_user(number: int = 0) -> User:
+    subject, target = [("hobby", "chess"), ("diet", "vegan"), ("job", "nurse")][number % 3]
+    fact = Fact(f"p{number}", f"My {subject} is {target}.", f"What is my {subject}?", subject, target)
+    return User(f"u{number}", (fact,), (fact.statement, "I live by the sea."))
+
+
+@pytest.fixture
+def users() -> list[User]:
+    return [a_user(0), a_user(1), a_user(2)]
+
+
+@pytest.fixture
+def resources(tmp_path: Path) -> Resources:
+    texts = (
+        "I like long walks by the river.",
+        "What should I read next?",
+        "We moved house in the spring of last year.",
+    )
+    return Resources(texts, tmp_path / "cache")
+
+
+FACTS = [
+    ("profession", "nurse", "I work as a nurse."),
+    ("hobby", "chess", "I play chess every evening."),
+    ("diet", "vegan", "I have been vegan for years."),
+    ("pet", "parrot", "I share my flat with a parrot."),
+    ("home town", "Lisbon", "I grew up in Lisbon."),
+    ("favourite season", "autumn", "Autumn is my favourite season."),
+]
+KINDS = {
+    "explicit": ("What is my {a}?", "recall"),
+    "rephrased": ("What did I tell you about that?", "recall"),
+    "implicit": ("How should I spend my Sunday?", "apply"),
+    "product": ("What should I buy?", "apply"),
+    "unstated": ("What is my shoe size?", "abstain"),
+    "irrelevant": ("How do I fix a tap?", "abstain"),
+    "other_person": ("What is my sister's {a}?", "abstain"),
+    "neutral": ("What is the capital of Peru?", "abstain"),
+}
+
+
+def a_preference(number: int, split: str) -> Preference:
+    attribute, target, statement = FACTS[number % len(FACTS)]
+    return Preference(
+        id=content_id("preference", number),
+        user_id=content_id("user", number),
+        statement=statement,
+        attribute_type=attribute,
+        family=attribute,
+        target=target,
+        aliases=(),
+        cluster=(ClusterMember(attribute_type=attribute, question=f"What is my {attribute}?", target=target),),
+        sensitive=(),
+        evidence=Evidence(source="fixture", conversation=str(number), turn=0, start=0, end=len(statement)),
+        source="fixture",
+        license="Apache-2.0",
+        split=split,
+        provenance=Provenance(model="none", prompts={}, samples=0),
+    )
+
+
+def questions_of(preference: Preference) -> list[Question]:
+    measured = Difficulty(statement_overlap=0, attribute_overlap=0, statement_similarity=0, statement_rank=1)
+    return [
+        Question(
+            id=content_id(preference.id, kind),
+            preference_id=preference.id,
+            user_id=preference.user_id,
+            kind=kind,
+            text=text.replace("{a}", preference.attribute_type),
+            origin="template",
+            query_id=None,
+            expects=expects,
+            accepted=(preference.target,) if expects != "abstain" else (),
+            difficulty="easy",
+            measured=measured,
+            license="Apache-2.0",
+            split=preference.split,
+        )
+        for kind, (text, expects) in KINDS.items()
+    ]
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A released dataset of twelve users, four in each split."""
+    folder = tmp_path / "hub"
+    for at, split in enumerate(("train", "validation", "test")):
+        preferences = [a_preference(number, split) for number in range(4 * at, 4 * at + 4)]
+        write_parquet(folder / "data" / f"preferences-{split}.parquet", preferences, Preference)
+        rows = [question for preference in preferences for question in questions_of(preference)]
+        write_parquet(folder / "data" / f"questions-{split}.parquet", rows, Question)
+    write_json(folder / "manifest.json", {"name": "fixture"})
+    return folder
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, make_lm: Callable[..., LM]) -> Path:
+    """A tiny Llama on disk, as safetensors with its tokenizer."""
+    made = make_lm("llama")
+    folder = tmp_path / "tiny-llama"
+    made.model.save_pretrained(folder)
+    made.tokenizer.save_pretrained(folder)
+    return folder

@@ -1,0 +1,183 @@
+"""Stage edit over a tiny checkpoint and a small release."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import editing.runner as runner
+from editing.patches.patch import Patch
+from editing.runner import Cell, EditSettings, edit_prompt, read_split, run_cell, texts_of, user_of
+from pipeline.core.errors import ConfigError, InputError
+from pipeline.core.records import Answer, Question
+from pipeline.core.tables import read_parquet
+
+
+@pytest.fixture
+def settings(checkpoint: Path) -> EditSettings:
+    return EditSettings(
+        models=("tiny",),
+        checkpoints={"tiny": str(checkpoint)},
+        methods=("none", "in_context", "rome"),
+        split="test",
+        max_preferences=3,
+        users_per_fit=2,
+        max_new_tokens=5,
+        batch_size=16,
+        dtype="float32",
+        device="cpu",
+        seed=0,
+    )
+
+
+def run(settings: EditSettings, method: str, release: Path, folder: Path) -> tuple[dict[str, Any], list[Answer]]:
+    record = run_cell(Cell(settings, "tiny", method), release, folder / method, folder / "cache")
+    return record, list(read_parquet(folder / method / "answers.parquet", Answer))
+
+
+def test_every_question_of_the_chosen_preferences_is_answered_once(
+    settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    _, answers = run(settings, "none", release, tmp_path)
+    _, questions = read_split(release, "test", 3)
+    expected = sorted(question.id for own in questions.values() for question in own)
+    assert sorted(answer.question_id for answer in answers) == expected
+
+
+def test_the_run_record_holds_what_the_leaderboard_reads(settings: EditSettings, release: Path, tmp_path: Path) -> None:
+    record, answers = run(settings, "rome", release, tmp_path)
+    assert record == json.loads((tmp_path / "rome" / "run.json").read_text())
+    assert record["status"] == "ok"
+    assert record["counts"]["answers"] == len(answers) == 24
+    assert set(record["cost"]) >= {"seconds_per_edit", "bytes_per_user", "extra_prompt_tokens", "peak_memory_mb"}
+    assert record["model"]["dtype"] == "float32"
+    assert record["method_config"]["covariance"] == "texts"
+
+
+def test_the_patches_of_a_run_are_kept_and_loadable(settings: EditSettings, release: Path, tmp_path: Path) -> None:
+    run(settings, "rome", release, tmp_path)
+    patches = [Patch.load(path) for path in sorted((tmp_path / "rome" / "patches").iterdir())]
+    assert [patch.manifest.kind for patch in patches] == ["low_rank"] * 3
+
+
+def test_every_in_context_prompt_holds_the_statement(settings: EditSettings, release: Path, tmp_path: Path) -> None:
+    record, answers = run(settings, "in_context", release, tmp_path)
+    _, bare = run(settings, "none", release, tmp_path)
+    assert record["cost"]["extra_prompt_tokens"] >= min(len("I play chess."), 13)
+    told = {answer.question_id: answer.prompt_sha256 for answer in answers}
+    assert all(told[answer.question_id] != answer.prompt_sha256 for answer in bare)
+
+
+def test_two_runs_give_the_same_answers(settings: EditSettings, release: Path, tmp_path: Path) -> None:
+    first = run(settings, "rome", release, tmp_path / "a")[1]
+    assert run(settings, "rome", release, tmp_path / "b")[1] == first
+
+
+def test_a_finished_group_is_not_fitted_again(
+    settings: EditSettings, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(settings, "rome", release, tmp_path)[1]
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(runner, "_fitted", fail)
+    assert run(settings, "rome", release, tmp_path)[1] == first
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    settings: EditSettings, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        from pathlib import Path
+        import editing.runner as runner
+        settings = runner.EditSettings.model_validate_json(sys.argv[1])
+        real, calls = runner._ask, []
+        def ask(*arguments):
+            calls.append(1)
+            if len(calls) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments)
+        runner._ask = ask
+        cell = runner.Cell(settings, "tiny", "rome")
+        runner.run_cell(cell, Path(sys.argv[2]), Path(sys.argv[3]) / "rome", Path(sys.argv[3]) / "cache")
+        """
+    )
+    arguments = [sys.executable, "-c", script, settings.model_dump_json(), str(release), str(tmp_path)]
+    killed = subprocess.run(arguments, capture_output=True, cwd=os.getcwd(), check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-500:]
+    assert not (tmp_path / "rome" / "run.json").exists()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("fitted again: both groups were fitted before the kill")
+
+    monkeypatch.setattr("editing.methods.rome.Rome.fit", fail)
+    assert len(run(settings, "rome", release, tmp_path)[1]) == 24
+
+
+def test_a_failed_edit_is_counted_and_answers_as_the_base_model(
+    settings: EditSettings, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "edit_prompt", lambda *_: "Who am I?")
+    record, answers = run(settings, "rome", release, tmp_path)
+    monkeypatch.undo()
+    bare = run(settings, "none", release, tmp_path)[1]
+    assert record["counts"]["failed_edits"] == 3
+    assert all("does not stand in the question" in reason for reason in record["failures"].values())
+    assert [answer.text for answer in answers] == [answer.text for answer in bare]
+
+
+def test_a_run_that_cannot_start_leaves_a_record_that_says_failed(
+    settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    (release / "data" / "preferences-test.parquet").unlink()
+    with pytest.raises(InputError, match="no such file"):
+        run(settings, "none", release, tmp_path)
+    record = json.loads((tmp_path / "none" / "run.json").read_text())
+    assert record["status"] == "failed" and "preferences-test.parquet" in record["error"]
+
+
+def test_an_unknown_model_or_method_is_refused_before_anything_is_loaded(settings: EditSettings) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'tiny'"):
+        Cell(settings, "tinny", "none")
+    with pytest.raises(ConfigError, match="Did you mean 'rome'"):
+        Cell(settings, "tiny", "rom")
+
+
+def test_the_edit_prompt_is_no_evaluation_question_where_another_phrasing_exists() -> None:
+    asked = {"what is my diet?"}
+    assert edit_prompt("diet", "What is my diet?", asked) == "What's my diet?"
+    assert edit_prompt("diet", "Which diet do I follow?", asked) == "Which diet do I follow?"
+    assert edit_prompt("diet", "", {"what is my diet?", "what's my diet?"}) == "What is my diet?"
+
+
+def test_statistics_never_see_the_evaluated_split(release: Path) -> None:
+    preferences, questions = read_split(release, "test", 10)
+    user_of(preferences[0], questions[preferences[0].id])
+    texts = texts_of(release, ["train", "validation"])
+    train = {q.text for q in read_parquet(release / "data" / "questions-train.parquet", Question)}
+    assert train <= set(texts)
+    assert len(texts) == len(set(texts))
+
+
+def test_the_command_says_an_error_in_one_line_and_exits_with_1(tmp_path: Path) -> None:
+    import typer
+
+    from editing.edit import edit
+
+    app = typer.Typer()
+    app.command()(edit)
+    found = CliRunner().invoke(
+        app, ["--model", "smollm2-135m-instruct", "--method", "romee", "--out", str(tmp_path / "out")]
+    )
+    assert found.exit_code == 1
+    assert "Did you mean 'rome'" in found.output
