@@ -1,0 +1,1 @@
+"""Published benchmarks as data sets of this project's form, so that the same evaluation runs on them."""

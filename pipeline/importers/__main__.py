@@ -1,0 +1,59 @@
+"""The command that imports a published benchmark."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.core.command import friendly
+
+
+class Benchmark(StrEnum):
+    """Benchmarks that can be imported."""
+
+    UPQA = "upqa"
+    """The published UPQA: balanced_subset.json, balanced_subset_cluster9.json and files of the same form."""
+    PREFEVAL = "prefeval"
+    """PrefEval with subject and target: prefeval_pro_balanced.json."""
+
+
+@friendly
+def import_benchmark(
+    benchmark: Annotated[Benchmark, typer.Option("--format", help="Which benchmark the file belongs to.")],
+    file: Annotated[Path, typer.Option("--in", help="The published JSON file.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    as_published: Annotated[
+        bool, typer.Option(help='Keep synonyms\' questions about the assistant ("your pastime") as they are.')
+    ] = False,
+    params: Annotated[Path, typer.Option(help="Settings; section `validate`, for difficulty.")] = Path("params.yaml"),
+) -> None:
+    """Turn a published benchmark into a data set that `upqa edit --dataset` reads.
+
+    All its rows are test rows under CC-BY-NC-4.0.
+
+    Example: upqa import --format upqa --in balanced_subset_cluster9.json --out build/upqa-official
+    """
+    from pipeline.core.config import load_section
+    from pipeline.core.progress import console
+    from pipeline.embedding import embed
+    from pipeline.importers.stage import dataset, read, write
+    from pipeline.validate.config import ValidateConfig
+    from pipeline.validate.difficulty import hashed
+
+    config = load_section(params, "validate", ValidateConfig)
+    encode = embed if config.difficulty.encoder == "minilm" else hashed
+    found = read(benchmark.value, file, first_person=not as_published)
+    rows = dataset(found.drafts, encode, config.rules, config.difficulty)
+    manifest = write(benchmark.value, rows, file, out)
+    console.print(
+        f"import: {len(rows.preferences)} preferences ({found.records - len(rows.preferences)} repeated records), "
+        f"{len(rows.questions)} questions, dataset {manifest['dataset_sha256'][:12]} -> {out}",
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    typer.run(import_benchmark)
