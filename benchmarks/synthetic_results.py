@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from editing.metrics.degenerate import is_degenerate
-from pipeline.core.provenance import sha256_file
+from pipeline.core.provenance import dataset_sha256
 from pipeline.core.records import (
     CONTROL_KINDS,
     TARGET_KINDS,
@@ -93,7 +93,7 @@ def write_run(
         "seconds": 12.0,
         "peak_memory_mb": 900.0,
         "status": "ok",
-        "dataset_sha256": sha256_file(dataset / "manifest.json"),
+        "dataset_sha256": dataset_sha256(dataset),
         "model": {"name": model, "source": model, "weights_sha256": "0" * 64, "dtype": "float32", "device": "cpu"},
         "method": method,
         "method_config": {},

@@ -16,7 +16,7 @@ from editing.metrics.bootstrap import Plan
 from editing.metrics.scores import count, count_kinds, kind_scores, outcome, share_estimates
 from pipeline.core.errors import InputError
 from pipeline.core.progress import progress
-from pipeline.core.provenance import sha256_file
+from pipeline.core.provenance import dataset_sha256
 from pipeline.core.records import TARGET_KINDS, Answer, Preference, Question, QuestionKind, Verdict, content_id
 from pipeline.core.tables import read_parquet, write_json, write_parquet
 
@@ -33,18 +33,18 @@ def judge_run(dataset: Path, run: Path, config: JudgeConfig, cache: Path) -> dic
         InputError: a file is missing, or the answers belong to another data set.
     """
     record = read_run(run)
-    manifest = sha256_file(_existing(dataset / "manifest.json"))
-    if record["dataset_sha256"] != manifest:
+    rows_sha256 = dataset_sha256(dataset)
+    if record["dataset_sha256"] != rows_sha256:
         raise InputError(
             f"{run}: its answers were made with data set {record['dataset_sha256'][:12]}, but {dataset} is "
-            f"{manifest[:12]}; run `edit` again or pass the data set it used."
+            f"{rows_sha256[:12]}; run `edit` again or pass the data set it used."
         )
     answers = list(read_parquet(run / "answers.parquet", Answer)) if record["status"] == "ok" else []
     items = join(answers, *_released(dataset), where=str(run))
     verdicts, partial = [], []
     for name in config.judges:
         identity = judge_sha256(name, config)
-        key = content_id(identity, manifest, [a.model_dump(mode="json") for a in answers])
+        key = content_id(identity, rows_sha256, [a.model_dump(mode="json") for a in answers])
         partial.append(cache / f"{name}-{key}.jsonl")
         verdicts += judged(load_judge(name, config), answers, items, partial[-1], config.chunk)
     scores = score(verdicts, answers, items, config) | {"hashes": hashes(record, config)}

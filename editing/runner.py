@@ -19,7 +19,7 @@ from editing.patches.patch import Patch
 from pipeline.core.config import Section
 from pipeline.core.errors import InputError, UpqaError, unknown_name
 from pipeline.core.progress import console, progress
-from pipeline.core.provenance import peak_memory_mb, run_record, sha256_file
+from pipeline.core.provenance import dataset_sha256, peak_memory_mb, run_record
 from pipeline.core.records import Answer, Preference, Question, Record, Split, content_id
 from pipeline.core.tables import read_jsonl, read_parquet, write_json, write_jsonl, write_parquet
 
@@ -100,9 +100,9 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
     torch.manual_seed(settings.seed)
     lm = load(cell.source, name=cell.model, dtype=settings.dtype, device=settings.device)
     method = create(cell.method, cell.config, Resources(texts, cache))
-    manifest = sha256_file(dataset / "manifest.json") if (dataset / "manifest.json").is_file() else None
+    rows_sha256 = dataset_sha256(dataset)
     key = content_id(
-        manifest or [p.model_dump() for p in preferences],
+        rows_sha256,
         lm.weights_sha256,
         lm.prompts.sha256,
         cell.method,
@@ -117,7 +117,7 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
     )
     record |= {
         "status": "ok",
-        "dataset_sha256": manifest,
+        "dataset_sha256": rows_sha256,
         "split": settings.split,
         "model": {
             "name": lm.name,

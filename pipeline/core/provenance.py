@@ -34,6 +34,11 @@ def sha256_tree(root: Path) -> str:
     return digest.hexdigest()
 
 
+def dataset_sha256(dataset: Path) -> str:
+    """What identifies a released dataset: the hash of its rows (the Parquet files), not of the words around them."""
+    return sha256_tree(dataset / "data")
+
+
 def git_revision() -> dict[str, Any]:
     """`{"commit": hex or None, "dirty": bool or None}` of the working folder; None outside a Git checkout."""
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.core.errors import InputError
 from pipeline.core.licenses import UNKNOWN, strictest, url
-from pipeline.core.provenance import git_revision, sha256_file, sha256_tree
+from pipeline.core.provenance import dataset_sha256, git_revision, sha256_file
 from pipeline.core.records import Preference, Question, QuestionKind, Record
 from pipeline.core.tables import atomic_write, read_parquet, write_json, write_parquet
 from pipeline.release.config import ReleaseConfig
@@ -122,7 +122,7 @@ def build(dataset: Dataset, flows: Mapping[str, Any], out: Path, config: Release
     manifest = {
         "name": config.pretty_name,
         "version": config.version,
-        "dataset_sha256": sha256_tree(out / "data"),
+        "dataset_sha256": dataset_sha256(out),
         "code": git_revision(),
         "rows": {
             name: {split: sum(row.split == split for row in rows) for split in SPLITS}

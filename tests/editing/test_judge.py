@@ -119,7 +119,7 @@ def test_a_judge_that_could_not_decide_is_counted_and_scores_nothing(run, tmp_pa
 
 
 def test_answers_of_another_data_set_are_refused(run, tmp_path, config):
-    write_json(tmp_path / "hub" / "manifest.json", {"another": True})
+    (tmp_path / "hub" / "data" / "another.parquet").write_bytes(b"another")
     with pytest.raises(InputError, match="were made with data set"):
         judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
 
