@@ -135,7 +135,7 @@ _PATTERNS: tuple[tuple[Identifier, re.Pattern[str]], ...] = (
             r"\b\d{1,5}[a-z]?\s+(?:[NSEW]\.?\s+|(?:North|South|East|West)\s+)?(?:[A-Z][\w.'-]*\s+|\d{1,3}(?:st|nd|rd"
             r"|th)\s+){1,4}(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square"
             r"|Sq|Terrace|Way|Parkway|Pkwy|Crescent|Close|Highway|Hwy|Circle|Cir|Trail|Gardens|Mews|Row|Hill|Grove"
-            r"|Alley)\b\.?"
+            r"|Alley)\b(?:\.(?=,))?"
             r"(?:,?\s+(?:Apt|Apartment|Unit|Suite|Flat|No"
             r"|#)\.?\s*\w{1,6})?(?:,\s*[A-Z][\w .'-]{1,30}?(?:,\s*[A-Z]{2})?(?:\s+\d{5}(?:-\d{4})?)?(?=[\s.,;!?]|$))?"
             r"|\b(?:[A-ZÄÖÜ][\wäöüß.-]*(?:\s+[A-ZÄÖÜ][\wäöüß.-]*)?[\s-])?[A-ZÄÖÜ]?[\wäöüß-]*(?:stra(?:ß|ss)e|str\."

@@ -1,0 +1,51 @@
+"""`self_contained`: what a statement looks like on its own."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.mine.rewrite import self_contained
+
+
+@pytest.mark.parametrize(
+    ("sentence", "alone"),
+    [
+        ("- I'm a beekeeper", "I'm a beekeeper."),
+        ("and i live on a houseboat", "I live on a houseboat."),
+        ("Hi, im a nurse and i love opera!", "I'm a nurse and I love opera!"),
+        ("I am vegan, can you suggest a dinner?", "I am vegan."),
+        ("Suggest a dinner because I don't eat pork", "I don't eat pork."),
+        ("Can you help, I am a 30 year old plumber from Leeds?", "I am a 30 year old plumber from Leeds."),
+        ("As a night nurse, how can I sleep better?", "I am a night nurse."),
+        ("What should I read, even though I have only an hour a day?", "I have only an hour a day."),
+        ("My sister has a parrot and she spoils it.", "My sister has a parrot and she spoils it."),
+        ("I moved house this year.", "I moved house this year."),
+    ],
+)
+def test_the_fact_is_left_and_the_rest_is_cut(sentence: str, alone: str) -> None:
+    assert self_contained(sentence) == alone
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "I love it!",
+        "I prefer the second one.",
+        "I work there.",
+        "I agree with that.",
+        "They are my favourite.",
+        "I like your suggestion.",
+        "I do too",
+        "Which one is cheaper?",
+    ],
+)
+def test_an_open_reference_is_refused(sentence: str) -> None:
+    assert self_contained(sentence) is None
+
+
+@given(st.text(max_size=120))
+def test_any_text_gives_none_or_a_finished_sentence(text: str) -> None:
+    alone = self_contained(text)
+    assert alone is None or (alone == alone.strip() and alone[-1] in ".!?…")
