@@ -1,0 +1,307 @@
+"""The one client: roles to endpoints, bounded concurrency and retries, cache, budget."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pipeline.core.errors import ConfigError
+from pipeline.llm.cache import Cache
+from pipeline.llm.config import LOCAL, LLMConfig
+from pipeline.llm.errors import FATAL, BudgetError, CutOffError, LLMError, UnparsableError
+from pipeline.llm.local import fingerprint, local_server, weights
+from pipeline.llm.messages import Message, RawReply, Reply, Request, Usage, payload_key, read_reply
+from pipeline.llm.wire import Endpoint, Wire
+
+Outcome = Reply | LLMError
+"""What one request gives: a usable reply, or the error that concerns this request alone."""
+
+CHARACTERS_PER_TOKEN = 3
+"""Low estimate for English, so that a price foretold is not too small."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a set of requests would take."""
+
+    calls: int
+    """Requests in all."""
+    cached: int
+    """Those the cache already holds."""
+    prompt_tokens: int
+    """Tokens of the prompts still to be sent, estimated from characters."""
+    completion_tokens: int
+    """Tokens of the replies at most."""
+    usd: float
+    """Price at most, in US dollars."""
+
+
+@dataclass
+class Spent:
+    """What this client has done so far."""
+
+    calls: int = 0
+    """Replies received over the wire, unusable ones included."""
+    cached: int = 0
+    """Requests answered from the cache."""
+    retries: int = 0
+    """Attempts that failed in transport and were made again."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+
+
+class Client:
+    """Calls the model of one role; use as a context manager."""
+
+    def __init__(self, role: str, config: LLMConfig) -> None:
+        """Bind `role`; nothing is started or sent yet.
+
+        Raises:
+            ConfigError: unknown role, or its key variable is not set.
+            InputError: the weights package of a local model is missing.
+        """
+        self.role = config.role(role)
+        self.spent = Spent()
+        self._name = role
+        self._config = config
+        self._weights: Path | None = None
+        self._identity = {"endpoint": self.role.base_url, "model": self.role.model}
+        if self.role.base_url == LOCAL:
+            self._weights = weights(config.local, self.role.model, config.cache.parent)
+            self._identity["weights"] = fingerprint(self._weights)
+        self._cache = Cache(config.cache)
+        self._spent_usd = self._cache.spent_usd()
+        self._reserved_usd = 0.0
+        self._stack = contextlib.ExitStack()
+        self._base_url: str | None = None
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the embedded server and close the cache."""
+        self._stack.close()
+        self._cache.close()
+
+    def run(self, requests: Sequence[Request], advance: Callable[[float], None] = lambda done: None) -> list[Outcome]:
+        """One outcome a request, in order. Finished calls come from the cache and are never made again.
+
+        Args:
+            requests: What to ask; equal requests are asked once.
+            advance: Told of each request that is done.
+
+        Raises:
+            EndpointError: the endpoint stayed down, busy or silent through all attempts.
+            AccessError: the endpoint refused the key.
+            BudgetError: the next call could exceed the budget.
+        """
+        keys = [payload_key(self._payload(request)) for request in requests]
+        outcomes: dict[str, Outcome] = {}
+        missing: dict[str, Request] = {}
+        for key, request in zip(keys, requests, strict=True):
+            raw = self._cache.get(key)
+            if raw is None:
+                missing.setdefault(key, request)
+                continue
+            self.spent.cached += 1
+            outcomes[key] = _outcome(raw, request, cached=True)
+            advance(1)
+        if missing:
+            outcomes |= asyncio.run(self._run_missing(missing, advance))
+        repaired = self._repair(dict(zip(keys, requests, strict=True)), outcomes)
+        return [repaired.get(key, outcomes[key]) for key in keys]
+
+    def estimate(self, requests: Sequence[Request]) -> Estimate:
+        """What `requests` would take, without sending anything."""
+        missing = [r for r in requests if self._cache.get(payload_key(self._payload(r))) is None]
+        prompt = sum(_prompt_tokens(request) for request in missing)
+        completion = sum(request.max_tokens for request in missing)
+        usd = sum(self._price(Usage(_prompt_tokens(r), r.max_tokens)) for r in missing)
+        return Estimate(len(requests), len(requests) - len(missing), prompt, completion, usd)
+
+    def _payload(self, request: Request) -> dict[str, Any]:
+        return {
+            **self._identity,
+            "messages": list(request.messages),
+            "schema": request.schema,
+            "schema_mode": self.role.json_schema,
+            "sampling": self.role.sampling.model_dump(),
+            "max_tokens": request.max_tokens,
+            "repeat": request.repeat,
+        }
+
+    async def _run_missing(self, missing: dict[str, Request], advance: Callable[[float], None]) -> dict[str, Outcome]:
+        """Outcomes by key. After a fatal error none is begun; those in flight end, for they may be billed already."""
+        gate = asyncio.Semaphore(self._config.concurrency)
+        outcomes: dict[str, Outcome] = {}
+        fatal: list[LLMError] = []
+
+        async def one(wire: Wire, key: str, request: Request) -> None:
+            async with gate:
+                if fatal:
+                    return
+                try:
+                    outcomes[key] = await self._call(wire, key, request)
+                except FATAL as error:
+                    fatal.append(error)
+            advance(1)
+
+        async with Wire(self._endpoint(), self._config, random.Random(0)) as wire:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for key, request in missing.items():
+                        group.create_task(one(wire, key, request))
+            finally:
+                self.spent.retries += wire.retries
+        if fatal:
+            raise fatal[0]
+        return outcomes
+
+    async def _call(self, wire: Wire, key: str, request: Request) -> Outcome:
+        """The outcome of one request; the last reply is cached even where it is unusable, so it is not asked again."""
+        payload = self._payload(request)
+        worst = self._price(Usage(_prompt_tokens(request), request.max_tokens))
+        outcome: Outcome = UnparsableError("no reply")
+        raw: RawReply | None = None
+        for _ in range(self.role.reply_attempts):
+            with self._reserve(worst):
+                try:
+                    raw = await wire.send(self._body(request))
+                except FATAL:
+                    raise
+                except LLMError as error:
+                    return error
+                self._account(key, raw)
+            outcome = _outcome(raw, request, cached=False)
+            if isinstance(outcome, Reply):
+                break
+        if raw is not None:
+            self._cache.put(key, payload, raw)
+        return outcome
+
+    def _repair(self, requests: dict[str, Request], outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+        """Ask once more for the replies that are not JSON, showing the model what was wrong."""
+        if self.role.json_schema != "prompt":
+            return {}
+        broken = {k: o for k, o in outcomes.items() if isinstance(o, UnparsableError)}
+        repairs: dict[str, Request] = {}
+        repaired: dict[str, Outcome] = {}
+        again: dict[str, str] = {}
+        for key, error in broken.items():
+            raw = self._cache.get(key)
+            request = _repair_request(requests[key], "" if raw is None else raw.text, str(error))
+            again[key] = payload_key(self._payload(request))
+            stored = self._cache.get(again[key])
+            if stored is None:
+                repairs[again[key]] = request
+            else:
+                repaired[again[key]] = _outcome(stored, request, cached=True)
+        if repairs:
+            repaired |= asyncio.run(self._run_missing(repairs, lambda done: None))
+        return {key: repaired[again[key]] for key in broken}
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        sampling = self.role.sampling
+        body: dict[str, Any] = {
+            "model": self.role.model,
+            "messages": list(request.messages),
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": request.max_tokens,
+        }
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed + request.repeat
+        if request.schema is not None and self.role.json_schema == "native":
+            schema = {"name": "reply", "schema": request.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif request.schema is not None:
+            body["messages"] = _with_schema(request.messages, request.schema)
+        return body
+
+    def _endpoint(self) -> Endpoint:
+        if self._base_url is None:
+            self._base_url = self._started() if self._weights else self.role.base_url
+        return Endpoint(self._base_url, self._key())
+
+    def _started(self) -> str:
+        assert self._weights is not None
+        return self._stack.enter_context(local_server(self._config.local, self.role.model, self._weights))
+
+    def _key(self) -> str:
+        name = self.role.api_key_env
+        if name is None:
+            return "none"
+        if not os.environ.get(name):
+            raise ConfigError(f"llm.roles.{self._name}: the environment variable {name} is not set.")
+        return os.environ[name]
+
+    def _price(self, usage: Usage) -> float:
+        prices = self.role.prices
+        return (usage.prompt * prices.input + usage.completion * prices.output) / 1e6
+
+    @contextlib.contextmanager
+    def _reserve(self, usd: float) -> Iterator[None]:
+        """Hold `usd` of the budget while a call is in flight, so that parallel calls cannot overshoot together."""
+        cap = self._config.budget_usd
+        if usd and self._spent_usd + self._reserved_usd + usd > cap:
+            raise BudgetError(
+                f"llm.budget_usd is {cap:.4f}; {self._spent_usd:.4f} is spent and the next call may cost {usd:.4f}. "
+                "Finished calls are kept: raise the budget and run again."
+            )
+        self._reserved_usd += usd
+        try:
+            yield
+        finally:
+            self._reserved_usd -= usd
+
+    def _account(self, key: str, raw: RawReply) -> None:
+        usd = self._price(raw.usage)
+        self._cache.bill(key, raw, usd)
+        self._spent_usd += usd
+        self.spent.calls += 1
+        self.spent.prompt_tokens += raw.usage.prompt
+        self.spent.completion_tokens += raw.usage.completion
+        self.spent.usd += usd
+
+
+def _outcome(raw: RawReply, request: Request, *, cached: bool) -> Outcome:
+    try:
+        return read_reply(raw, request.schema, cached=cached)
+    except (CutOffError, UnparsableError) as error:
+        return error
+
+
+def _prompt_tokens(request: Request) -> int:
+    characters = sum(len(message["content"]) for message in request.messages)
+    if request.schema is not None:
+        characters += len(json.dumps(request.schema))
+    return characters // CHARACTERS_PER_TOKEN + 8
+
+
+def _with_schema(messages: Sequence[Message], schema: dict[str, Any]) -> list[Message]:
+    """The messages with the schema in the last one, for servers that cannot enforce it."""
+    *before, last = messages
+    asked = (
+        f"{last['content']}\n\nReply with one JSON object only, valid against this JSON Schema:\n{json.dumps(schema)}"
+    )
+    return [*before, {"role": last["role"], "content": asked}]
+
+
+def _repair_request(request: Request, bad: str, problem: str) -> Request:
+    correction: tuple[Message, ...] = (
+        {"role": "assistant", "content": bad or "(empty)"},
+        {"role": "user", "content": f"{problem} Reply again with the corrected JSON object only."},
+    )
+    return Request(request.messages + correction, request.schema, request.max_tokens, request.repeat)

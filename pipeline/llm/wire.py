@@ -1,0 +1,157 @@
+"""One call over the OpenAI wire format: bounded retries with jitter, typed errors."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import random
+import time
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import openai
+from pydantic import BaseModel, ValidationError
+
+from pipeline.llm.config import LLMConfig
+from pipeline.llm.errors import AccessError, EndpointError, RequestError
+from pipeline.llm.messages import RawReply, Usage
+
+_RETRIED_STATUS = {408, 409, 425, 429}
+
+
+class Endpoint(NamedTuple):
+    """Where to send calls, and the key."""
+
+    base_url: str
+    key: str
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class _Completion(BaseModel):
+    """The part of a chat completion that is read; anything else a server adds is ignored."""
+
+    model: str
+    choices: list[_Choice]
+    usage: _Usage
+
+
+class BrokenReplyError(Exception):
+    """The body of a 200 reply is not a chat completion; treated like a transport fault."""
+
+
+class Wire:
+    """Sends chat completion bodies to one endpoint; use as an async context manager."""
+
+    def __init__(self, endpoint: Endpoint, config: LLMConfig, jitter: random.Random) -> None:
+        """Prepare the connection pool; nothing is sent yet."""
+        self.retries = 0
+        self._base_url = endpoint.base_url
+        self._config = config
+        self._jitter = jitter
+        self._api = openai.AsyncOpenAI(
+            base_url=endpoint.base_url, api_key=endpoint.key, max_retries=0, timeout=config.timeout_s
+        )
+
+    async def __aenter__(self) -> Self:
+        """Return the wire itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    async def send(self, body: dict[str, Any]) -> RawReply:
+        """The endpoint's reply to `body`.
+
+        Raises:
+            AccessError: 401, 403, or the account is out of credit.
+            RequestError: the endpoint refuses this request.
+            EndpointError: all attempts failed; the message holds the last failure.
+        """
+        last: Exception = BrokenReplyError("no attempt made")
+        for attempt in range(self._config.attempts):
+            if attempt:
+                self.retries += 1
+                await asyncio.sleep(self._pause(attempt, last))
+            try:
+                return await self._once(body)
+            except openai.APIStatusError as error:
+                self._refuse(error)
+                last = error
+            except (openai.APIConnectionError, BrokenReplyError) as error:
+                last = error
+        raise EndpointError(
+            f"{self._base_url} gave no usable reply in {self._config.attempts} attempts; last: {_words(last)}. "
+            "Finished calls are kept: run again to go on."
+        ) from last
+
+    async def _once(self, body: dict[str, Any]) -> RawReply:
+        raw = await self._api.chat.completions.with_raw_response.create(**body)
+        try:
+            completion = _Completion.model_validate_json(raw.content)
+        except ValidationError as error:
+            raise BrokenReplyError(f"the body is no chat completion ({error.error_count()} problems)") from error
+        if not completion.choices:
+            raise BrokenReplyError("the completion has no choices")
+        choice = completion.choices[0]
+        usage = Usage(completion.usage.prompt_tokens, completion.usage.completion_tokens)
+        finish = "refusal" if choice.message.refusal else choice.finish_reason
+        return RawReply(choice.message.content or "", finish, completion.model, usage)
+
+    def _refuse(self, error: openai.APIStatusError) -> None:
+        """Raise for a status that no retry can cure."""
+        if error.status_code in (401, 403):
+            raise AccessError(
+                f"{self._base_url} refused the key (HTTP {error.status_code}); check `api_key_env` of the role in "
+                "params.yaml and the variable it names."
+            ) from error
+        if error.code == "insufficient_quota":
+            raise AccessError(f"{self._base_url}: the account is out of credit.") from error
+        if error.status_code < 500 and error.status_code not in _RETRIED_STATUS:
+            raise RequestError(
+                f"{self._base_url} refused the request (HTTP {error.status_code}): {_words(error)}"
+            ) from error
+
+    def _pause(self, attempt: int, last: Exception) -> float:
+        """Seconds to wait: what Retry-After asks for, else exponential with jitter; never above the maximum."""
+        asked = _retry_after(last)
+        doubled = self._config.backoff_s * 2 ** (attempt - 1)
+        return min(self._config.backoff_max_s, asked if asked is not None else doubled) * self._jitter.uniform(
+            1.0, 1.25
+        )
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Seconds the endpoint asks to wait, from a Retry-After header in seconds or as a date; None without one."""
+    header = error.response.headers.get("retry-after") if isinstance(error, openai.APIStatusError) else None
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        moment = email.utils.parsedate_to_datetime(header) if _is_date(header) else None
+        return None if moment is None else max(0.0, moment.timestamp() - time.time())
+
+
+def _is_date(header: str) -> bool:
+    return email.utils.parsedate_tz(header) is not None
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:200]}"
