@@ -29,7 +29,7 @@ def mine(
     counts = report["counts"]
     console.print(
         f"{counts['statements']} statements of {counts['users_with_statements']} users, {counts['queries']} queries, "
-        f"{counts['dropped']} dropped of {counts['candidates']} candidates -> {out}",
+        f"{counts['candidates']['dropped']} dropped of {counts['candidates']['in']} candidates -> {out}",
         highlight=False,
     )
 

@@ -92,13 +92,16 @@ def _write(store: ShardStore, shards: int, settings: MineSettings, out: Path) ->
         "queries": write_parquet(out / "queries.parquet", (q for q in queries.rows if isinstance(q, Query)), Query),
         "dropped": write_parquet(out / "dropped.parquet", all_dropped(), Dropped),
     }
-    candidates = counts["candidates.statement"] + counts["candidates.query"]
     return {
         **{name: counts[name] for name in sorted(counts)},
-        "candidates": candidates,
-        **written,
+        "candidates": {
+            "in": counts["candidates.statement"] + counts["candidates.query"],
+            "out": written["statements"] + written["queries"],
+            "dropped": written["dropped"],
+        },
+        "statements": written["statements"],
+        "queries": written["queries"],
         "dropped_by_reason": dict(sorted(dropped_by.items())),
-        "balanced": candidates == sum(written.values()),
         "users_with_statements": len({row.user_id for row in rows}),
         "users_with_queries": len({row.user_id for row in queries.rows}),
         "statements_by_family": dict(sorted(Counter(row.family for row in rows).items())),
