@@ -81,7 +81,7 @@ class Violation(NamedTuple):
 
 def check_draft(draft: Draft, config: RulesConfig) -> list[Violation]:
     """All violations of `draft`, in the order of its questions; an empty list means it is valid."""
-    found = [Violation(reason, detail, None) for reason, detail in _draft_faults(draft, config)]
+    found = [Violation(reason, detail, None) for reason, detail in draft_faults(draft, config)]
     seen: set[tuple[str, ...]] = set()
     bad: set[int] = set()
     for index, question in enumerate(draft.questions):
@@ -103,7 +103,7 @@ def check_draft(draft: Draft, config: RulesConfig) -> list[Violation]:
 Fault = tuple[Reason, str]
 
 
-def _draft_faults(draft: Draft, config: RulesConfig) -> Iterator[Fault]:
+def draft_faults(draft: Draft, config: RulesConfig) -> Iterator[Fault]:
     target, attribute = draft.target, draft.attribute_type
     if not content_stems(target):
         yield Reason.TARGET_EMPTY, f"target {target!r}"

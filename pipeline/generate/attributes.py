@@ -1,0 +1,205 @@
+"""Which attribute a statement is about, and the span that is its value: cues first, no model needed."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import yaml
+
+from pipeline.core.config import Section, parse_section
+from pipeline.core.records import QuestionKind
+from pipeline.core.wording import FUNCTION_WORDS, content_stems, words
+
+_MACROS = {
+    "{IAM}": r"\bI(?:\s+am|['’]m|m)\s+(?:(?:also|currently|just|actually|really|now|still|basically|both)\s+)?",
+    "{IHAVE}": r"\b(?:I|we)(?:\s+have|['’]ve)(?:\s+got)?\s+(?:(?:also|currently|just|actually|really|now|always)\s+)?",
+    "{NP}": r"(?:(?!(?:and|or|in|at|for|of|to|with|who|that|which|on|from|is|are|was|i|we|but|as|by|where|want|have|am|"
+    r"work|need|like|love|live|looking|trying|about|not|called|working)\b)[\w&'/+#.-]+ ){0,5}",
+    "{PLACE}": r"(?-i:[A-Z])[\w.'-]*(?:,? (?-i:[A-Z])[\w'-]*){0,3}",
+}
+_DETERMINERS = re.compile(
+    r"^(?:(?:an?|the|my|our|some|any|own|one of the|kind of|sort of|like|about|around|also|very|really)\s+)+",
+    re.IGNORECASE,
+)
+_HARD_STOP = re.compile(
+    r"[.;:!?()\[\]{}\"“”|/]\s|[.;:!?()\[\]{}\"“”|]+$|[;:!?()\[\]{}\"“”|]|,(?!\d)|\s[-–—]+\s|"
+    r"\s(?:but|because|since|so|although|though|which|who|where|while|if|when|however|except|unless|otherwise)\b|"
+    r"\s(?:and|or)\s(?:(?:I|i|we|it|he|she|they|am|have|has|had|want|need|would|my|our|can|could|do|don't|was|will|would|"
+    r"looking|working|trying|currently|also|now|then|not|is|are|live|work|like|love|this|that|there|how|what|please)\b)"
+)
+_SOFT_STOP = re.compile(
+    r"\s(?:that|with|without|for|from|as|at|in|on|to|by|about|than|over|per|named|called|looking|working|trying|based|"
+    r"speciali[sz]ing|focus(?:s?ed|s?ing)|doing|going|living|running|using|is|are|was|were|has|have|had|would|will|can|"
+    r"needs?|wants?|very much|a lot|more than|right now|now|too|well|right|currently|myself|already|recently|"
+    r"anymore|every|since|after|before|during|until|especially|like|such|years?|because|instead|here|there|now)\b"
+)
+_LOOSE_STOP = re.compile(r"\s(?:before|after|as well|too|anymore|and (?!\w+ (?:and|$))|that|with my|in order)\b")
+_HYPOTHETICAL = re.compile(
+    r"^\W*(?:please )?(?:assume|suppose|imagine|pretend|let's say|lets say|say i|act as|if i|you are)\b", re.IGNORECASE
+)
+_LIST_JOINER = re.compile(r"\s+(?:and|or|&)\s+")
+_EMPTY_HEADS = frozenset(
+    "one ones thing things stuff lot lots way ways idea ideas something anything everything everyone someone it "
+    "this that  them those these kind sort type types bit part person people user users question problem issue "
+    "example here able  sure new good great fine ready happy sorry glad looking trying going working using "
+    "getting having being kid more".split()
+)
+
+
+class AttributeType(Section):
+    """One attribute type of taxonomy.yaml."""
+
+    name: str
+    """Noun phrase that names it: "profession"."""
+    families: tuple[str, ...]
+    """Families of the miner in which it is expected."""
+    broad: bool
+    """Whether its cues are too wide to trust outside its families."""
+    loose: bool
+    """Whether its values are phrases ("get up at five") rather than noun phrases ("nurse")."""
+    dynamic: bool
+    """Whether the name is taken from the statement."""
+    cues: tuple[str, ...]
+    """Regular expressions; the target is the group `target` or what follows the match."""
+    explicit: tuple[str, ...]
+    """Direct questions."""
+    rephrased: tuple[str, ...]
+    """Direct questions in other words."""
+    implicit: tuple[str, ...]
+    """Advice-seeking questions whose answer depends on it."""
+    product: tuple[str, ...]
+    """Shopping questions whose answer depends on it."""
+    synonyms: tuple[str, ...]
+    """Other names for it, the closest first."""
+    prototypes: tuple[str, ...]
+    """Statements of this type."""
+
+    def named(self, name: str) -> AttributeType:
+        """This dynamic type with `name` filled in; "favourite colour" also fills "{thing}" with "colour"."""
+        thing = name.split(maxsplit=1)[-1]
+
+        def fill(texts: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(text.replace("{name}", name).replace("{thing}", thing) for text in texts)
+
+        filled = {field: fill(getattr(self, field)) for field in (*_QUESTION_FIELDS, "synonyms")}
+        return self.model_copy(update={"name": name, **filled})
+
+    def questions(self, kind: QuestionKind) -> tuple[str, ...]:
+        """The questions we wrote for one of the four target kinds."""
+        texts: tuple[str, ...] = getattr(self, kind.value)
+        return texts
+
+
+_QUESTION_FIELDS = ("explicit", "rephrased", "implicit", "product")
+
+
+@dataclass(frozen=True)
+class Cue:
+    """A compiled cue of one type."""
+
+    type: AttributeType
+    pattern: re.Pattern[str]
+
+
+class Found(NamedTuple):
+    """An attribute type with its value in a statement."""
+
+    type: AttributeType
+    """The type, its name filled in."""
+    target: str
+    """The value, a span of the statement."""
+
+
+@functools.cache
+def taxonomy() -> tuple[AttributeType, ...]:
+    """All attribute types, in the order in which they are tried."""
+    text = importlib.resources.files(__package__).joinpath("taxonomy.yaml").read_text(encoding="utf-8")
+    flags = {"broad": False, "loose": False, "dynamic": False}
+    return tuple(
+        parse_section({"name": name, **flags, **entry}, AttributeType, where=f"taxonomy.yaml: {name}")
+        for name, entry in yaml.safe_load(text).items()
+    )
+
+
+@functools.cache
+def _cues() -> tuple[Cue, ...]:
+    return tuple(Cue(kind, re.compile(_expand(cue), re.IGNORECASE)) for kind in taxonomy() for cue in kind.cues)
+
+
+def _expand(cue: str) -> str:
+    # Cases matter only where a cue asks for a proper noun, so [A-Z] must survive the case-insensitive flag.
+    cue = cue.replace("(?=[A-Z])", "(?=(?-i:[A-Z]))")
+    for short, long in _MACROS.items():
+        cue = cue.replace(short, long)
+    return cue.replace("''", "'").replace("(?:'", "(?:['’]").replace("n'", "n['’]")
+
+
+def find_attribute(text: str, family: str, max_words: int) -> Found | None:
+    """The attribute type and target that the cues see in `text`; None when they see none.
+
+    Types of the miner's family come first; other types follow unless their cues are broad.
+    """
+    text = " ".join(text.split())
+    if _HYPOTHETICAL.search(text):
+        return None
+    ranked = sorted(_cues(), key=lambda cue: family not in cue.type.families)
+    for cue in ranked:
+        if cue.type.broad and family not in cue.type.families:
+            continue
+        for found in _matches(cue, text, max_words):
+            return found
+    return None
+
+
+def _matches(cue: Cue, text: str, max_words: int) -> Iterator[Found]:
+    for match in cue.pattern.finditer(text):
+        groups = match.groupdict()
+        given = groups.get("target")
+        raw = given if given is not None else text[match.end() :]
+        # A group is bounded by its own pattern; only what merely follows a cue must be cut at prepositions.
+        target = clip(raw, loose=cue.type.loose or given is not None, max_words=max_words)
+        if target is None:
+            continue
+        yield Found(cue.type.named(groups["name"].casefold()) if cue.type.dynamic else cue.type, target)
+
+
+def clip(text: str, *, loose: bool, max_words: int) -> str | None:
+    """The short answer at the beginning of `text`; None when there is none of at most `max_words` words."""
+    text = _DETERMINERS.sub("", text.strip())
+    text = _cut(text, _HARD_STOP)
+    if loose and len(words(text)) > max_words:
+        text = _cut(text, _LOOSE_STOP)
+    if not loose or len(words(text)) > max_words:
+        text = _cut(text, _SOFT_STOP)
+    if len(words(text)) > max_words:
+        text = _LIST_JOINER.split(text)[0]
+    text = _trim(text)
+    count = len(words(text))
+    if not 1 <= count <= max_words or not content_stems(text) - _EMPTY_HEADS or words(text)[-1] in _EMPTY_HEADS:
+        return None
+    return None if count == 1 and text.casefold() in _EMPTY_ALONE else text
+
+
+_EMPTY_ALONE = frozenset(
+    "company startup business firm agency shop store learn get always make do change start help create build work team "
+    "grow save money exams exam home something first second full".split()
+)
+
+
+def _cut(text: str, stop: re.Pattern[str]) -> str:
+    match = stop.search(text)
+    return text[: match.start()] if match and match.start() else text
+
+
+def _trim(text: str) -> str:
+    """`text` without determiners in front and function words or punctuation behind."""
+    text = _DETERMINERS.sub("", text.strip(" ,.;:!?'\"*_-–—"))
+    parts = text.split()
+    while parts and parts[-1].casefold().strip(",.") in FUNCTION_WORDS - {"up", "out", "off", "myself"}:
+        parts.pop()
+    return " ".join(parts).strip(' ,.;:!?"*_-–—')

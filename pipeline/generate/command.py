@@ -1,0 +1,55 @@
+"""Files to rows and back for the generate command."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+from pipeline.core.config import load_section
+from pipeline.core.progress import console
+from pipeline.core.provenance import run_record
+from pipeline.core.records import Query, Statement
+from pipeline.core.tables import read_parquet, write_json, write_jsonl
+from pipeline.embedding import embed
+from pipeline.generate.config import GenerateConfig
+from pipeline.generate.stage import generate_drafts
+from pipeline.generate.topics import find_topics
+from pipeline.generate.writer import Writer
+from pipeline.llm.client import Client
+from pipeline.llm.config import load_llm
+from pipeline.validate.config import ValidateConfig
+
+
+def run(mined: Path, out: Path, prompts: Path, params: Path) -> None:
+    """Write drafts.jsonl, dropped.jsonl and report.json to `out`."""
+    config = load_section(params, "generate", GenerateConfig)
+    rules = load_section(params, "validate", ValidateConfig).rules
+    statements = list(read_parquet(mined / "statements.parquet", Statement))
+    queries = list(read_parquet(mined / "queries.parquet", Query))
+    encode = partial(embed, dtype=config.encoder_dtype)
+    with run_record("generate", config, ("openai", "xllamacpp")) as record:
+        with Client(config.role, load_llm(params)) as client:
+            generated = generate_drafts(statements, queries, Writer(client, prompts, config), encode, config, rules)
+            record["llm"] = {"role": client.role.model_dump(), **dataclasses.asdict(client.spent)}
+        record["counts"] = generated.counts
+        write_jsonl(out / "drafts.jsonl", generated.drafts)
+        write_jsonl(out / "dropped.jsonl", generated.dropped)
+    write_json(out / "report.json", record)
+    console.print(f"generate: {len(generated.drafts)} drafts, {len(generated.dropped)} statements dropped")
+
+
+def dry(mined: Path, prompts: Path, params: Path) -> None:
+    """Print what the calls would take; sends nothing."""
+    config = load_section(params, "generate", GenerateConfig)
+    rules = load_section(params, "validate", ValidateConfig).rules
+    statements = list(read_parquet(mined / "statements.parquet", Statement))
+    topics = find_topics(statements, config.max_statements, rules).kept
+    with Client(config.role, load_llm(params)) as client:
+        first = Writer(client, prompts, config).estimate(topics)
+    console.print(
+        f"generate: {first.calls} calls, {first.cached} of them cached; about {first.prompt_tokens} prompt tokens, at "
+        f"most {first.completion_tokens} reply tokens, at most ${first.usd:.4f}; up to {config.samples} times that "
+        "where the rules reject samples.",
+        soft_wrap=True,
+    )

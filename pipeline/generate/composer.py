@@ -1,0 +1,237 @@
+"""From candidates to a draft's questions: the rules reject, sentence embeddings rank, ours fill the gaps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.core.records import DraftQuestion, Query, QuestionKind, Statement
+from pipeline.core.wording import stems, words
+from pipeline.embedding import Vectors
+from pipeline.generate.attributes import AttributeType, find_attribute, taxonomy
+from pipeline.generate.config import GenerateConfig
+from pipeline.generate.controls import irrelevant_order, neutral_order, other_person, rotated, unstated_order
+from pipeline.generate.topics import Topic
+from pipeline.validate.config import RulesConfig
+from pipeline.validate.rules import question_faults
+
+K = QuestionKind
+Encode = Callable[[Sequence[str]], Vectors]
+"""Sentences to unit vectors, shape (n, dimension)."""
+
+
+class Ranked(NamedTuple):
+    """A candidate that passed the rules."""
+
+    score: float
+    question: DraftQuestion
+
+
+class Composer:
+    """Collects candidates for all topics and composes the questions of each."""
+
+    def __init__(
+        self,
+        topics: Sequence[Topic],
+        statements: Sequence[Statement],
+        queries: Sequence[Query],
+        encode: Encode,
+        config: GenerateConfig,
+        rules: RulesConfig,
+    ) -> None:
+        """Embed statements, queries and our questions once; find the mined queries that fit."""
+        self.rejections: Counter[str] = Counter()
+        """Rules that rejected candidates, with "ranking" for the embeddings."""
+        self._encode = _Memory(encode)
+        self._config = config
+        self._rules = rules
+        self._bare = {topic.id: topic.bare() for topic in topics}
+        self._accepted: dict[str, dict[QuestionKind, list[Ranked]]] = {t.id: {k: [] for k in _WRITTEN} for t in topics}
+        self._queries = [query for query in queries if _stands_alone(query.text, config.matching.max_words)]
+        self._query_vectors = self._encode([query.text for query in self._queries])
+        self._by_user: dict[str, list[Statement]] = {}
+        for statement in statements:
+            self._by_user.setdefault(statement.user_id, []).append(statement)
+        self._encode(list(_texts(topics, statements)))
+        for topic in topics:
+            self._accepted[topic.id][K.IMPLICIT] += self._mined(topic)
+
+    def lacking(self, topics: Iterable[Topic], kinds: Sequence[QuestionKind]) -> list[Topic]:
+        """Topics that still have no accepted candidate for one of `kinds`."""
+        return [topic for topic in topics if not all(self._accepted[topic.id][kind] for kind in kinds)]
+
+    def add(self, topic: Topic, candidates: Sequence[DraftQuestion]) -> None:
+        """Judge candidates of the model and keep the good ones."""
+        for question, score in zip(candidates, self._scores(topic, candidates), strict=True):
+            faults = [str(reason) for reason, _ in question_faults(self._bare[topic.id], question, self._rules)]
+            if not faults and not self._close_enough(question.kind, score):
+                faults = ["ranking"]
+            self.rejections.update(faults)
+            if not faults:
+                self._accepted[topic.id][question.kind].append(Ranked(score.rank, question))
+
+    def questions(self, topic: Topic) -> tuple[DraftQuestion, ...]:
+        """The questions of the four kinds and the controls; no two alike."""
+        chosen: list[DraftQuestion] = []
+        for options, count in self._plan(topic):
+            chosen += _first_valid(options, count, chosen, lambda q: not self._faults(topic, q))
+        return tuple(chosen)
+
+    def _plan(self, topic: Topic) -> Iterator[tuple[Iterable[DraftQuestion], int]]:
+        yield _ours(topic, K.EXPLICIT, rotate=False), 1
+        for kind in _WRITTEN:
+            best = sorted(self._accepted[topic.id][kind], key=lambda ranked: -ranked.score)
+            yield [*(ranked.question for ranked in best), *_ours(topic, kind, rotate=True)], 1
+        said = [s.self_contained for s in self._by_user.get(topic.statement.user_id, [])]
+        yield self._unstated(topic), 1
+        yield irrelevant_order(topic.id, self._queries, self._relevance(topic), self._config.matching.max_irrelevant), 1
+        yield other_person(topic.id, topic.kind, said), 2
+        yield neutral_order(topic.id), 1
+
+    def _faults(self, topic: Topic, question: DraftQuestion) -> bool:
+        return any(True for _ in question_faults(self._bare[topic.id], question, self._rules))
+
+    def _mined(self, topic: Topic) -> list[Ranked]:
+        if not self._queries:
+            return []
+        limits = self._config.matching
+        to_question = (self._query_vectors @ self._encode(topic.kind.implicit).T).max(axis=1)
+        to_statement = self._query_vectors @ self._encode([topic.statement.self_contained])[0]
+        found: list[Ranked] = []
+        for index in np.flatnonzero(
+            (to_question >= limits.min_to_question) & (to_statement >= limits.min_to_statement)
+        ):
+            query = self._queries[int(index)]
+            question = DraftQuestion(
+                kind=K.IMPLICIT,
+                text=query.text,
+                origin="mined",
+                query_id=query.id,
+                accepted=(topic.target, *topic.aliases),
+            )
+            if not _names_something(query.text) and not self._faults(topic, question):
+                # A mined query is taken before any generated one, whatever their cosines: those stay below 2.
+                found.append(Ranked(2.0 + float(to_question[index] + to_statement[index]), question))
+        return found
+
+    def _scores(self, topic: Topic, candidates: Sequence[DraftQuestion]) -> list[_Closeness]:
+        vectors = self._encode([candidate.text for candidate in candidates])
+        to_statement = vectors @ self._encode([topic.statement.self_contained])[0]
+        to_question = [
+            float((vector @ self._encode(topic.kind.questions(candidate.kind)).T).max())
+            for vector, candidate in zip(vectors, candidates, strict=True)
+        ]
+        return [_Closeness(float(a), b) for a, b in zip(to_statement, to_question, strict=True)]
+
+    def _close_enough(self, kind: QuestionKind, score: _Closeness) -> bool:
+        limits = self._config.ranking
+        return score.to_question >= limits.min_to_question or score.to_statement >= limits.min_to_statement
+
+    def _unstated(self, topic: Topic) -> list[DraftQuestion]:
+        said = self._by_user.get(topic.statement.user_id, [])
+        stated = {topic.kind.name, *topic.kind.families, topic.statement.family}
+        for statement in said:
+            stated.add(statement.family)
+            for kind in _types_in(statement, self._rules.max_target_words):
+                stated |= {kind.name, *kind.families}
+        kinds = taxonomy()
+        direct = self._encode([kind.explicit[0] for kind in kinds])
+        close = (direct @ self._encode([s.self_contained for s in said] or [topic.statement.self_contained]).T).max(
+            axis=1
+        )
+        return unstated_order(topic.id, kinds, stated, close.tolist(), self._config.matching.max_unstated)
+
+    def _relevance(self, topic: Topic) -> Vectors:
+        texts = [topic.statement.self_contained, *_all_questions(topic.kind)]
+        relevance: Vectors = self._query_vectors @ self._encode(texts).T
+        return relevance
+
+
+class _Closeness(NamedTuple):
+    to_statement: float
+    to_question: float
+
+    @property
+    def rank(self) -> float:
+        return self.to_statement + self.to_question
+
+
+class _Memory:
+    """An encoder that embeds every text once."""
+
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
+        self._known: dict[str, Vectors] = {}
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        new = list(dict.fromkeys(text for text in texts if text not in self._known))
+        if new:
+            self._known.update(zip(new, self._encode(new), strict=True))
+        return np.stack([self._known[text] for text in texts]) if texts else self._encode([])
+
+
+_WRITTEN = (K.REPHRASED, K.IMPLICIT, K.PRODUCT)
+
+
+def _texts(topics: Sequence[Topic], statements: Sequence[Statement]) -> Iterator[str]:
+    for statement in statements:
+        yield statement.self_contained
+    for kind in [*taxonomy(), *(topic.kind for topic in topics)]:
+        yield from kind.explicit
+        yield from _all_questions(kind)
+
+
+def _all_questions(kind: AttributeType) -> list[str]:
+    return [text for group in _WRITTEN for text in kind.questions(group)]
+
+
+def _ours(topic: Topic, kind: QuestionKind, *, rotate: bool) -> list[DraftQuestion]:
+    texts = topic.kind.questions(kind)
+    return [
+        DraftQuestion(kind=kind, text=text, origin="template", query_id=None, accepted=(topic.target, *topic.aliases))
+        for text in (rotated(f"{topic.id}{kind}", texts) if rotate else texts)
+    ]
+
+
+def _first_valid(
+    options: Iterable[DraftQuestion], count: int, taken: Sequence[DraftQuestion], valid: Callable[[DraftQuestion], bool]
+) -> list[DraftQuestion]:
+    seen = {tuple(stems(question.text)) for question in taken}
+    chosen: list[DraftQuestion] = []
+    for question in options:
+        key = tuple(stems(question.text))
+        if key in seen or not valid(question):
+            continue
+        seen.add(key)
+        chosen.append(question)
+        if len(chosen) == count:
+            break
+    return chosen
+
+
+def _types_in(statement: Statement, max_words: int) -> Iterator[AttributeType]:
+    for family in {statement.family, ""}:
+        found = find_attribute(statement.self_contained, family, max_words)
+        if found is not None:
+            yield found.type
+
+
+_REFERRING = frozenset(
+    "this these those above it its them they here there else also next following below previous one ones such same "
+    "your based conversation each name".split()
+)
+
+
+def _stands_alone(text: str, max_words: int) -> bool:
+    """Whether a mined query makes sense without its conversation: one short sentence that refers to nothing before."""
+    given = words(text)
+    asks = text.count("?") <= 1 and "\n" not in text and "[" not in text
+    return asks and 5 <= len(given) <= max_words and not _REFERRING & set(given)
+
+
+def _names_something(text: str) -> bool:
+    """Whether a proper noun stands in `text`: such a query belongs to the one who asked it."""
+    return any(part[:1].isupper() and part not in ("I", "I'm", "I've") for part in text.split()[1:])

@@ -1,0 +1,57 @@
+"""Settings of the generate stage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.core.config import Section
+
+
+class MatchingConfig(Section):
+    """When a mined query counts as an implicit question, or as irrelevant; cosines of sentence embeddings."""
+
+    min_to_question: float = Field(ge=-1, le=1)
+    """An implicit query must be this close to an implicit question we wrote for the attribute type ..."""
+    min_to_statement: float = Field(ge=-1, le=1)
+    """... and this close to the statement."""
+    max_irrelevant: float = Field(ge=-1, le=1)
+    """An irrelevant query must stay below this to the statement and to all questions of the attribute type."""
+    max_unstated: float = Field(ge=-1, le=1)
+    """The direct question of an unstated attribute must stay below this to all statements of the user."""
+    max_words: int = Field(ge=3)
+    """Longest mined query that is used."""
+
+
+class RankingConfig(Section):
+    """When a sample of the model is taken; cosines of sentence embeddings."""
+
+    min_to_question: float = Field(ge=-1, le=1)
+    """A generated question must be this close to a question we wrote of the same kind and attribute type, or ..."""
+    min_to_statement: float = Field(ge=-1, le=1)
+    """... this close to the statement."""
+
+
+class GenerateConfig(Section):
+    """The generate section of params.yaml."""
+
+    role: str
+    """Role of `llm.roles` that writes."""
+    writer: Literal["more", "questions"]
+    """more: the model adds to questions we wrote for the attribute type, for small models. questions: it writes
+    rephrased, implicit and product questions from the fact alone. The name of the prompt in prompts/generate."""
+    max_statements: int = Field(ge=1)
+    """Statements worked on, each user's first ones first; the rest is dropped as not_sampled."""
+    samples: int = Field(ge=1)
+    """Model replies for a statement at most; more than one only where the rules reject the first."""
+    max_tokens: int = Field(ge=16)
+    """Tokens of one reply at most."""
+    cluster_size: int = Field(ge=1)
+    """Members of a cluster, the original included."""
+    encoder_dtype: Literal["float32", "bfloat16"]
+    """Precision of the sentence encoder."""
+    ranking: RankingConfig
+    """Picking among samples."""
+    matching: MatchingConfig
+    """Mined queries."""

@@ -1,0 +1,106 @@
+"""The generate stage: statements and queries to drafts, with every dropped statement kept and its reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pipeline.core.progress import progress
+from pipeline.core.records import Draft, Dropped, Provenance, Query, QuestionKind, Statement
+from pipeline.generate.composer import Composer, Encode
+from pipeline.generate.config import GenerateConfig
+from pipeline.generate.topics import Topic, find_topics
+from pipeline.generate.writer import Writer
+from pipeline.validate.config import RulesConfig
+from pipeline.validate.rules import check_draft
+
+NEEDED = (QuestionKind.IMPLICIT, QuestionKind.PRODUCT)
+"""Kinds for which a further sample is spent while none is accepted."""
+
+
+class Generated(NamedTuple):
+    """What the stage passes on and what it keeps back."""
+
+    drafts: list[Draft]
+    """One a statement with a known attribute, in the order of the statements."""
+    dropped: list[Dropped]
+    """Statements without a draft."""
+    counts: dict[str, Any]
+    """Rows in and out, drops by reason, questions by kind and origin, rules that rejected samples."""
+
+
+def generate_drafts(
+    statements: Sequence[Statement],
+    queries: Sequence[Query],
+    writer: Writer,
+    encode: Encode,
+    config: GenerateConfig,
+    rules: RulesConfig,
+) -> Generated:
+    """Write one draft for each statement with a known attribute.
+
+    Args:
+        statements: Mined statements.
+        queries: Mined advice-seeking queries.
+        writer: Writes questions with a model.
+        encode: Sentence encoder.
+        config: The generate section.
+        rules: Thresholds of the semantic rules.
+
+    Raises:
+        LLMError: the endpoint is down, refuses the key, or the budget is used up; finished calls are kept.
+    """
+    topics, dropped = find_topics(statements, config.max_statements, rules)
+    composer = Composer(topics, statements, queries, encode, config, rules)
+    samples, errors = _sample(topics, writer, composer, config)
+    drafts = [
+        topic.draft(
+            composer.questions(topic),
+            Provenance(model=writer.model, prompts=writer.prompts, samples=samples[topic.id]),
+            config.cluster_size,
+        )
+        for topic in topics
+    ]
+    counts = {
+        "statements": len(statements),
+        "queries": len(queries),
+        "drafts": len(drafts),
+        "users": len({draft.statement.user_id for draft in drafts}),
+        "dropped": dict(Counter(row.reason for row in dropped)),
+        "questions": _by_origin(drafts),
+        "samples": sum(samples.values()),
+        "samples_rejected_by_rule": dict(composer.rejections.most_common()),
+        "model_errors": dict(errors),
+        "attribute_types": dict(Counter(draft.attribute_type for draft in drafts).most_common()),
+        "drafts_that_pass_the_rules": sum(not check_draft(draft, rules) for draft in drafts),
+    }
+    return Generated(drafts, dropped, counts)
+
+
+def _sample(
+    topics: Sequence[Topic], writer: Writer, composer: Composer, config: GenerateConfig
+) -> tuple[Counter[str], Counter[str]]:
+    """Ask the model, again only where nothing it wrote was accepted; samples by topic, and errors by type."""
+    samples: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
+    for repeat in range(config.samples):
+        waiting = composer.lacking(topics, NEEDED)
+        if not waiting:
+            break
+        with progress(f"writing questions, sample {repeat + 1}", len(waiting), "statements") as advance:
+            replies = writer.write(waiting, repeat, advance)
+        for written in replies:
+            samples[written.topic.id] += 1
+            if written.error:
+                errors[written.error] += 1
+            composer.add(written.topic, written.questions)
+    return samples, errors
+
+
+def _by_origin(drafts: Sequence[Draft]) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = {}
+    for draft in drafts:
+        for question in draft.questions:
+            counts.setdefault(question.kind, Counter())[question.origin] += 1
+    return {kind: dict(counter) for kind, counter in counts.items()}
