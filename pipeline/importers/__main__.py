@@ -28,7 +28,8 @@ def import_benchmark(
     as_published: Annotated[
         bool, typer.Option(help='Keep synonyms\' questions about the assistant ("your pastime") as they are.')
     ] = False,
-    params: Annotated[Path, typer.Option(help="Settings; section `validate`, for difficulty.")] = Path("params.yaml"),
+    controls: Annotated[bool, typer.Option(help="Add control questions of ours; the benchmarks have none.")] = True,
+    params: Annotated[Path, typer.Option(help="Settings; sections `validate` and `generate`.")] = Path("params.yaml"),
 ) -> None:
     """Turn a published benchmark into a data set that `upqa edit --dataset` reads.
 
@@ -39,6 +40,8 @@ def import_benchmark(
     from pipeline.core.config import load_section
     from pipeline.core.progress import console
     from pipeline.embedding import embed
+    from pipeline.generate.config import GenerateConfig
+    from pipeline.importers.controls import with_controls
     from pipeline.importers.stage import dataset, read, write
     from pipeline.validate.config import ValidateConfig
     from pipeline.validate.difficulty import hashed
@@ -46,7 +49,10 @@ def import_benchmark(
     config = load_section(params, "validate", ValidateConfig)
     encode = embed if config.difficulty.encoder == "minilm" else hashed
     found = read(benchmark.value, file, first_person=not as_published)
-    rows = dataset(found.drafts, encode, config.rules, config.difficulty)
+    drafts = found.drafts
+    if controls:
+        drafts = with_controls(drafts, encode, load_section(params, "generate", GenerateConfig).matching, config.rules)
+    rows = dataset(drafts, encode, config.rules, config.difficulty)
     manifest = write(benchmark.value, rows, file, out)
     console.print(
         f"import: {len(rows.preferences)} preferences ({found.records - len(rows.preferences)} repeated records), "

@@ -139,7 +139,8 @@ license: cc-by-nc-4.0
 Imported by `upqa import --format {benchmark}` from a file with sha256 `{sha256}`. Licence {LICENSE}: research only.
 Every row is a test row; do not publish this folder as your own and do not train on it.
 
-{len(rows.preferences)} preferences, {len(rows.questions)} questions:
+{len(rows.preferences)} preferences, {len(rows.questions)} questions; those of the kinds unstated, irrelevant,
+other_person and neutral are controls of ours, which the benchmark does not have:
 
 {counts}
 """

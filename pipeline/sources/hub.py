@@ -96,6 +96,7 @@ class HubSource(Source):
 
     def _streamed(self) -> Iterator[Row]:
         import datasets
+        from datasets.exceptions import DatasetsError
 
         name = f"{self.card.hub_id}@{self.card.revision}"
         try:
@@ -104,7 +105,7 @@ class HubSource(Source):
             )
             for number, value in enumerate(rows):
                 yield Row(f"{name}: row {number}", value)
-        except OSError as error:
+        except (OSError, DatasetsError) as error:
             raise InputError(
                 f"{name}: the Hub does not give it out ({error}). Check the network; for a gated dataset accept its "
                 "terms on its page and run `hf auth login`; or download it and set `path` on the source."

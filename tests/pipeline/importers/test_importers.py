@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 
 from pipeline.core.errors import InputError
 from pipeline.core.provenance import sha256_file, sha256_tree
-from pipeline.core.records import Preference, Question
+from pipeline.core.records import TARGET_KINDS, Preference, Question
 from pipeline.core.tables import read_parquet
 from pipeline.importers.stage import Dataset, Format, dataset, read, write
 from pipeline.validate.config import DifficultyConfig, RulesConfig
 from pipeline.validate.difficulty import hashed
 
+ROOT = Path(__file__).parents[3]
 FIXTURES = Path(__file__).with_name("fixtures")
 PUBLISHED = os.environ.get("UPQA_PUBLISHED_DATA")
 """Folder with the published files, which are not part of the project."""
@@ -102,7 +103,8 @@ def test_the_command_writes_the_folder(tmp_path: Path) -> None:
                     "rules": RULES.model_dump(mode="json"),
                     "difficulty": DIFFICULTY.model_dump(mode="json"),
                     "split": {"seed": 1, "train": 0.5, "validation": 0.25, "test": 0.25},
-                }
+                },
+                "generate": yaml.safe_load((ROOT / "params.yaml").read_text())["generate"],
             }
         )
     )
@@ -111,7 +113,8 @@ def test_the_command_writes_the_folder(tmp_path: Path) -> None:
     options = ["--in", str(FIXTURES / "upqa.json"), "--out", str(tmp_path / "hub"), "--params", str(params)]
     done = CliRunner().invoke(app, ["--format", "upqa", *options])
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "hub/manifest.json").exists()
+    kinds = {q.kind for q in read_parquet(tmp_path / "hub/data/questions-test.parquet", Question)}
+    assert {*TARGET_KINDS} < kinds
 
 
 @pytest.mark.skipif(PUBLISHED is None, reason="set UPQA_PUBLISHED_DATA to a folder with the published files")
