@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.core.errors import InputError
 from pipeline.llm.messages import RawReply, Usage
@@ -25,7 +27,24 @@ CREATE TABLE IF NOT EXISTS spend (
     usd REAL NOT NULL,
     created TEXT NOT NULL DEFAULT (datetime('now'))
 );
+CREATE TABLE IF NOT EXISTS batches (
+    digest TEXT PRIMARY KEY,
+    keys TEXT NOT NULL,
+    batch_id TEXT,
+    closed INTEGER NOT NULL DEFAULT 0,
+    created TEXT NOT NULL DEFAULT (datetime('now'))
+);
 """
+
+
+class OpenBatch(NamedTuple):
+    """A batch that was begun and whose replies are not collected."""
+
+    digest: str
+    keys: tuple[str, ...]
+    """Keys of the calls in it."""
+    batch_id: str | None
+    """The provider's id; None when it is unknown whether it was submitted."""
 
 
 class Cache:
@@ -77,6 +96,29 @@ class Cache:
     def spent_usd(self) -> float:
         """What all recorded replies have cost together, in US dollars."""
         return float(self._connection.execute("SELECT COALESCE(SUM(usd), 0) FROM spend").fetchone()[0])
+
+    def begin_batch(self, digest: str, keys: Sequence[str]) -> None:
+        """Record a batch before it is submitted."""
+        self._connection.execute("INSERT INTO batches (digest, keys) VALUES (?, ?)", (digest, json.dumps(list(keys))))
+
+    def submitted_batch(self, digest: str, batch_id: str) -> None:
+        """Record the provider's id of a batch."""
+        self._connection.execute("UPDATE batches SET batch_id = ? WHERE digest = ?", (batch_id, digest))
+
+    def close_batch(self, digest: str) -> None:
+        """Record that a batch is collected, or was never submitted."""
+        self._connection.execute("UPDATE batches SET closed = 1 WHERE digest = ?", (digest,))
+
+    def open_batches(self) -> list[OpenBatch]:
+        """Batches under way, the oldest first."""
+        rows = self._connection.execute(
+            "SELECT digest, keys, batch_id FROM batches WHERE closed = 0 ORDER BY rowid"
+        ).fetchall()
+        return [OpenBatch(digest, tuple(json.loads(keys)), batch_id) for digest, keys, batch_id in rows]
+
+    def batches_begun(self) -> int:
+        """How many batches were ever recorded."""
+        return int(self._connection.execute("SELECT COUNT(*) FROM batches").fetchone()[0])
 
     def close(self) -> None:
         """Close the file."""

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from pipeline.core.errors import ConfigError
+from pipeline.llm.batch import run_batch
 from pipeline.llm.cache import Cache
 from pipeline.llm.config import LOCAL, LLMConfig
-from pipeline.llm.errors import FATAL, BudgetError, CutOffError, LLMError, UnparsableError
+from pipeline.llm.errors import FATAL, BudgetError, CutOffError, LLMError, RequestError, UnparsableError
 from pipeline.llm.local import fingerprint, local_server, weights
 from pipeline.llm.messages import Message, RawReply, Reply, Request, Usage, payload_key, read_reply
 from pipeline.llm.wire import Endpoint, Wire
@@ -119,7 +120,7 @@ class Client:
             outcomes[key] = _outcome(raw, request, cached=True)
             advance(1)
         if missing:
-            outcomes |= asyncio.run(self._run_missing(missing, advance))
+            outcomes |= asyncio.run(self._send(missing, advance))
         repaired = self._repair(dict(zip(keys, requests, strict=True)), outcomes)
         return [repaired.get(key, outcomes[key]) for key in keys]
 
@@ -128,7 +129,7 @@ class Client:
         missing = [r for r in requests if self._cache.get(payload_key(self._payload(r))) is None]
         prompt = sum(_prompt_tokens(request) for request in missing)
         completion = sum(request.max_tokens for request in missing)
-        usd = sum(self._price(Usage(_prompt_tokens(r), r.max_tokens)) for r in missing)
+        usd = sum(self._worst(request) for request in missing)
         return Estimate(len(requests), len(requests) - len(missing), prompt, completion, usd)
 
     def _payload(self, request: Request) -> dict[str, Any]:
@@ -141,6 +142,29 @@ class Client:
             "max_tokens": request.max_tokens,
             "repeat": request.repeat,
         }
+
+    async def _send(self, missing: dict[str, Request], advance: Callable[[float], None]) -> dict[str, Outcome]:
+        if self.role.mode == "online":
+            return await self._run_missing(missing, advance)
+        outcomes: dict[str, Outcome] = {}
+
+        def finished(key: str, reply: RawReply | RequestError) -> None:
+            if isinstance(reply, RequestError):
+                outcomes[key] = reply
+            else:
+                self._account(key, reply)
+                self._cache.put(key, self._payload(missing[key]), reply)
+                outcomes[key] = _outcome(reply, missing[key], cached=False)
+            advance(1)
+
+        bodies = {key: self._body(request) for key, request in missing.items()}
+        with self._reserve(sum(self._worst(request) for request in missing.values())):
+            await run_batch(self._endpoint(), self._config, self._cache, bodies, finished)
+        return outcomes
+
+    def _worst(self, request: Request) -> float:
+        """The most one call can cost, in US dollars."""
+        return self._price(Usage(_prompt_tokens(request), request.max_tokens))
 
     async def _run_missing(self, missing: dict[str, Request], advance: Callable[[float], None]) -> dict[str, Outcome]:
         """Outcomes by key. After a fatal error none is begun; those in flight end, for they may be billed already."""
@@ -172,11 +196,10 @@ class Client:
     async def _call(self, wire: Wire, key: str, request: Request) -> Outcome:
         """The outcome of one request; the last reply is cached even where it is unusable, so it is not asked again."""
         payload = self._payload(request)
-        worst = self._price(Usage(_prompt_tokens(request), request.max_tokens))
         outcome: Outcome = UnparsableError("no reply")
         raw: RawReply | None = None
         for _ in range(self.role.reply_attempts):
-            with self._reserve(worst):
+            with self._reserve(self._worst(request)):
                 try:
                     raw = await wire.send(self._body(request))
                 except FATAL:
@@ -209,7 +232,7 @@ class Client:
             else:
                 repaired[again[key]] = _outcome(stored, request, cached=True)
         if repairs:
-            repaired |= asyncio.run(self._run_missing(repairs, lambda done: None))
+            repaired |= asyncio.run(self._send(repairs, lambda done: None))
         return {key: repaired[again[key]] for key in broken}
 
     def _body(self, request: Request) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Role(Section):
     """Model name at the endpoint; for `local` a key of `llm.local.models`."""
     api_key_env: str | None
     """Name of the environment variable that holds the key; null where the endpoint takes none."""
+    mode: Literal["online", "batch"]
+    """online: one call at a time. batch: the provider's Batch API, cheaper and within a day."""
     json_schema: Literal["native", "prompt"]
     """native: the server enforces the schema. prompt: the schema stands in the prompt, a bad reply is repaired once."""
     reply_attempts: int = Field(ge=1)
@@ -96,6 +98,8 @@ class LLMConfig(Section):
     """First pause between attempts in seconds; doubles each time, with jitter."""
     backoff_max_s: float = Field(ge=0)
     """Longest pause in seconds, also when the endpoint's Retry-After asks for more."""
+    batch_poll_s: float = Field(ge=0)
+    """Seconds between two looks at a batch under way."""
     budget_usd: float = Field(ge=0)
     """Hard cap on what all calls recorded in the cache may have cost together."""
     roles: dict[str, Role]

@@ -32,6 +32,12 @@ class FakeEndpoint:
         self.answered: collections.Counter[str] = collections.Counter()
         """Whole answers by `request_key`."""
         self.base_url = ""
+        self.files: dict[str, bytes] = {}
+        """Uploaded and written files of the Batch API."""
+        self.batches: list[dict[str, Any]] = []
+        """Batches in the order of their creation."""
+        self.lose: set[str] = set()
+        """Steps of the Batch API (upload, create, retrieve, content) whose reply gets lost once it is done."""
         self.status: int | None = None
         """A status to answer every call with; None for normal work."""
         self._answer = answer
@@ -63,6 +69,37 @@ class FakeEndpoint:
         reply = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]}
         return json.dumps({**reply, "choices": [choice], "usage": usage}).encode()
 
+    def create_batch(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Run a batch at once: whole lines to the output file, a share of `fault_rate` to the error file."""
+        good: list[str] = []
+        bad: list[str] = []
+        for line in self.files[asked["input_file_id"]].decode().splitlines():
+            call = json.loads(line)
+            failed = self.take(call["body"]) is not None
+            status = 500 if failed else 200
+            body = {} if failed else json.loads(self.completion(call["body"], cut=False))
+            reply = {"custom_id": call["custom_id"], "response": {"status_code": status, "body": body}}
+            (bad if failed else good).append(json.dumps(reply))
+        number = len(self.batches)
+        self.files |= {f"out{number}": "\n".join(good).encode(), f"err{number}": "\n".join(bad).encode()}
+        batch = {
+            **asked,
+            "id": f"batch{number}",
+            "object": "batch",
+            "status": "in_progress",
+            "created_at": 0,
+            "output_file_id": f"out{number}",
+            "error_file_id": f"err{number}",
+        }
+        self.batches.append(batch)
+        return batch
+
+    def look(self, number: int) -> dict[str, Any]:
+        """A batch, which is complete from the second look on."""
+        batch = dict(self.batches[number])
+        self.batches[number]["status"] = "completed"
+        return batch
+
     def stay_silent(self) -> None:
         """Wait until the caller has surely given up, or the endpoint is closed."""
         self._stop.wait(self._silence_s)
@@ -81,9 +118,39 @@ class _Handler(BaseHTTPRequestHandler):
     endpoint: FakeEndpoint
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self) -> None:
+        """Answer the reading half of the Batch API."""
+        parts = self.path.split("?")[0].strip("/").split("/")
+        if parts[1:] == ["batches"]:
+            page = {"object": "list", "data": self.endpoint.batches, "has_more": False}
+            self._done("list", json.dumps(page).encode())
+        elif parts[1] == "batches":
+            self._done("retrieve", json.dumps(self.endpoint.look(int(parts[2].removeprefix("batch")))).encode())
+        else:
+            self._done("content", self.endpoint.files[parts[2]])
+
     def do_POST(self) -> None:
-        """Answer a chat completion call."""
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        """Answer a chat completion call, or the writing half of the Batch API."""
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.endswith("/files"):
+            name = f"file{len(self.endpoint.files)}"
+            boundary = self.headers["Content-Type"].split("boundary=")[1].encode()
+            part = next(p for p in sent.split(b"--" + boundary) if b"filename=" in p)
+            self.endpoint.files[name] = part.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n")
+            file = {"id": name, "object": "file", "bytes": 1, "created_at": 0, "filename": "x", "purpose": "batch"}
+            self._done("upload", json.dumps(file | {"status": "processed"}).encode())
+        elif self.path.endswith("/batches"):
+            self._done("create", json.dumps(self.endpoint.create_batch(json.loads(sent))).encode())
+        else:
+            self._complete(json.loads(sent))
+
+    def _done(self, step: str, body: bytes) -> None:
+        if step in self.endpoint.lose:
+            self.close_connection = True
+        else:
+            self._send(200, body)
+
+    def _complete(self, body: dict[str, Any]) -> None:
         fault = self.endpoint.take(body)
         if self.endpoint.status is not None:
             self._send(self.endpoint.status, b'{"error": {"message": "as told", "code": null}}')

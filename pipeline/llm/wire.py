@@ -7,16 +7,17 @@ import email.utils
 import random
 import time
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import openai
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.llm.config import LLMConfig
 from pipeline.llm.errors import AccessError, EndpointError, RequestError
 from pipeline.llm.messages import RawReply, Usage
 
-_RETRIED_STATUS = {408, 409, 425, 429}
+RETRIED_STATUS = frozenset([408, 409, 425, 429])
+"""Statuses below 500 that may be gone at the next attempt."""
 
 
 class Endpoint(NamedTuple):
@@ -41,11 +42,11 @@ class _Usage(BaseModel):
     completion_tokens: int
 
 
-class _Completion(BaseModel):
+class Completion(BaseModel):
     """The part of a chat completion that is read; anything else a server adds is ignored."""
 
     model: str
-    choices: list[_Choice]
+    choices: Annotated[list[_Choice], Field(min_length=1)]
     usage: _Usage
 
 
@@ -104,15 +105,10 @@ class Wire:
     async def _once(self, body: dict[str, Any]) -> RawReply:
         raw = await self._api.chat.completions.with_raw_response.create(**body)
         try:
-            completion = _Completion.model_validate_json(raw.content)
+            completion = Completion.model_validate_json(raw.content)
         except ValidationError as error:
             raise BrokenReplyError(f"the body is no chat completion ({error.error_count()} problems)") from error
-        if not completion.choices:
-            raise BrokenReplyError("the completion has no choices")
-        choice = completion.choices[0]
-        usage = Usage(completion.usage.prompt_tokens, completion.usage.completion_tokens)
-        finish = "refusal" if choice.message.refusal else choice.finish_reason
-        return RawReply(choice.message.content or "", finish, completion.model, usage)
+        return as_raw_reply(completion)
 
     def _refuse(self, error: openai.APIStatusError) -> None:
         """Raise for a status that no retry can cure."""
@@ -123,7 +119,7 @@ class Wire:
             ) from error
         if error.code == "insufficient_quota":
             raise AccessError(f"{self._base_url}: the account is out of credit.") from error
-        if error.status_code < 500 and error.status_code not in _RETRIED_STATUS:
+        if error.status_code < 500 and error.status_code not in RETRIED_STATUS:
             raise RequestError(
                 f"{self._base_url} refused the request (HTTP {error.status_code}): {_words(error)}"
             ) from error
@@ -135,6 +131,14 @@ class Wire:
         return min(self._config.backoff_max_s, asked if asked is not None else doubled) * self._jitter.uniform(
             1.0, 1.25
         )
+
+
+def as_raw_reply(completion: Completion) -> RawReply:
+    """The first choice of a completion; a refusal is a reply that did not end by itself."""
+    choice = completion.choices[0]
+    usage = Usage(completion.usage.prompt_tokens, completion.usage.completion_tokens)
+    finish = "refusal" if choice.message.refusal else choice.finish_reason
+    return RawReply(choice.message.content or "", finish, completion.model, usage)
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.llm.client import Client
+from pipeline.llm.config import LLMConfig
+from pipeline.llm.errors import BudgetError, EndpointError
+from pipeline.llm.messages import Reply, Request
+from pipeline.llm.testing import fake_endpoint
+
+Configure = Callable[..., LLMConfig]
+SCHEMA = {"type": "object", "required": ["word"], "properties": {"word": {"type": "string"}}}
+REQUESTS = [Request(({"role": "user", "content": f"w{i}"},), SCHEMA, 30) for i in range(20)]
+BATCH = {"mode": "batch"}
+
+
+def echo(body: dict[str, Any]) -> str:
+    return json.dumps({"word": body["messages"][-1]["content"]})
+
+
+def words(outcomes: list[Any]) -> list[str]:
+    return [outcome.value["word"] if isinstance(outcome, Reply) else type(outcome).__name__ for outcome in outcomes]
+
+
+EXPECTED = [f"w{i}" for i in range(20)]
+
+
+def test_a_batch_gives_what_single_calls_give(configure: Configure) -> None:
+    with fake_endpoint(echo) as endpoint, Client("generator", configure(endpoint.base_url, BATCH)) as client:
+        assert words(client.run(REQUESTS)) == EXPECTED
+        assert len(endpoint.batches) == 1
+
+
+def test_finished_lines_come_from_the_cache(configure: Configure) -> None:
+    with fake_endpoint(echo) as endpoint:
+        for _ in range(2):
+            with Client("generator", configure(endpoint.base_url, BATCH)) as client:
+                assert words(client.run(REQUESTS)) == EXPECTED
+        assert len(endpoint.batches) == 1
+
+
+def test_only_failed_lines_are_submitted_again(configure: Configure) -> None:
+    with fake_endpoint(echo, fault_rate=0.3) as endpoint:
+        config = configure(endpoint.base_url, BATCH, attempts=9)
+        with Client("generator", config) as client:
+            assert words(client.run(REQUESTS)) == EXPECTED
+        assert len(endpoint.batches) > 1
+        assert set(endpoint.answered.values()) == {1}
+
+
+def test_lines_that_always_fail_end_in_an_error_that_keeps_the_rest(configure: Configure) -> None:
+    with fake_endpoint(echo, fault_rate=1.0) as endpoint:
+        with Client("generator", configure(endpoint.base_url, BATCH)) as client, pytest.raises(EndpointError):
+            client.run(REQUESTS)
+        assert len(endpoint.batches) == 4
+
+
+@pytest.mark.parametrize("step", ["upload", "create", "retrieve", "content"])
+def test_ended_after_any_step_a_run_resumes_without_submitting_twice(configure: Configure, step: str) -> None:
+    with fake_endpoint(echo) as endpoint:
+        config = configure(endpoint.base_url, BATCH, attempts=1)
+        endpoint.lose = {step}
+        with Client("generator", config) as client, pytest.raises(EndpointError, match="Run again"):
+            client.run(REQUESTS)
+        endpoint.lose = set()
+        with Client("generator", config) as client:
+            assert words(client.run(REQUESTS)) == EXPECTED
+        assert len(endpoint.batches) == 1
+
+
+def test_a_batch_that_could_exceed_the_budget_is_not_submitted(configure: Configure) -> None:
+    role = BATCH | {"prices": {"input": 1000.0, "output": 1000.0}}
+    with fake_endpoint(echo) as endpoint:
+        config = configure(endpoint.base_url, role, budget_usd=0.1)
+        with Client("generator", config) as client, pytest.raises(BudgetError):
+            client.run(REQUESTS)
+        assert endpoint.batches == []
