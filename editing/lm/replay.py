@@ -19,7 +19,7 @@ from transformers import DynamicCache, PreTrainedConfig
 
 from editing.lm.generate import common_prefix, pad_left
 from editing.lm.load import LM
-from editing.lm.structure import bypassed, hidden_of
+from editing.lm.structure import bypassed
 
 KeyValues = list[tuple[Tensor, Tensor]]
 """Keys and values by layer, each (rows, heads, tokens, width)."""
@@ -52,7 +52,6 @@ class Replay:
             layer: the first decoder layer whose computation can change; all of them run when it is 0.
         """
         self.lm, self.rows, self.layer = lm, list(rows), layer
-        self._tuples = [False] * len(lm.structure.layers)
         with torch.no_grad():
             self._prefix_of, self._prefix, self._prefix_mask = self._read_prefixes()
             self._entering: list[Tensor] = []
@@ -71,13 +70,12 @@ class Replay:
         the suffix on the left: suffix position p of a row is its token `start + p`.
         """
         rows = [self.rows[i] for i in index]
-        layers = self.lm.structure.layers
         skipped = list(range(self.layer))
         if stop_after is not None:
-            skipped += list(range(stop_after + 1, len(layers)))
+            skipped += list(range(stop_after + 1, len(self.lm.structure.layers)))
         entering = [self._entering[i] for i in index] if self.layer > 0 else None
         with (
-            bypassed([layers[i] for i in skipped], [self._tuples[i] for i in skipped]),
+            bypassed(self.lm.structure, skipped),
             self._injected(entering, self.suffix_width(index)),
             self._packed(rows),
         ):
@@ -209,35 +207,17 @@ class Replay:
         return [(k, v) for k, v in padded], torch.nn.functional.pad(mask, (missing, 0))
 
     def _cached(self, ids: Tensor, cache: Any, mask: Tensor | None, positions: Tensor | None = None) -> KeyValues:
-        with self._noting_tuples():
-            out = self.lm.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions
-                if positions is not None
-                else torch.arange(ids.shape[1], device=ids.device)[None],
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
+        if positions is None:
+            positions = torch.arange(ids.shape[1], device=ids.device)[None]
+        out = self.lm.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
         return [(layer.keys, layer.values) for layer in out.past_key_values.layers]
-
-    @contextlib.contextmanager
-    def _noting_tuples(self) -> Iterator[None]:
-        """Remember which layers return a tuple, so that bypassing them keeps their form."""
-
-        def note(at: int) -> Any:
-            def hook(_: Any, __: Any, output: Any) -> None:
-                self._tuples[at] = not isinstance(output, Tensor)
-
-            return hook
-
-        handles = [layer.register_forward_hook(note(at)) for at, layer in enumerate(self.lm.structure.layers)]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _read_lower_layers(self) -> list[Tensor]:
         """Hidden states entering `layer`, one (suffix length, width of the residual stream) per row."""
@@ -246,15 +226,14 @@ class Replay:
         caught: list[Tensor] = []
 
         def catch(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            caught.append(hidden_of(args[0] if args else kwargs["hidden_states"]))
+            caught.append(args[0] if args else kwargs["hidden_states"])
 
         for index in self.passes(range(len(self.rows))):
             handle = layers[self.layer].register_forward_pre_hook(catch, with_kwargs=True)
             try:
-                with self._noting_tuples(), self._packed([self.rows[i] for i in index]):
-                    upper = list(range(self.layer, len(layers)))
-                    with bypassed([layers[i] for i in upper], [self._tuples[i] for i in upper]):
-                        self._forward(index)
+                upper = range(self.layer, len(layers))
+                with self._packed([self.rows[i] for i in index]), bypassed(self.lm.structure, upper):
+                    self._forward(index)
             finally:
                 handle.remove()
             hidden = caught.pop()

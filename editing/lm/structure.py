@@ -59,6 +59,8 @@ class Structure:
 
     layers: tuple[nn.Module, ...]
     """Decoder layers, first to last."""
+    returns_tuple: bool
+    """Whether a layer returns a tuple that starts with the hidden states, instead of the hidden states."""
     down: tuple[Projection, ...]
     """MLP down-projection of each layer."""
     norm: nn.Module
@@ -82,7 +84,7 @@ def discover(model: nn.Module) -> Structure:
     names = {module: name for name, module in model.named_modules()}
     for layer in layers:
         _refuse_experts(layer)
-    called = _trace(model)
+    called, tuples = _trace(model)
     position = {id(module): at for at, module in enumerate(called)}
     down = tuple(_down_projection(layer, position, int(config.hidden_size), names) for layer in layers)
     after = called[position[id(layers[-1])] + 1 :]
@@ -90,7 +92,7 @@ def discover(model: nn.Module) -> Structure:
     norm = next((m for m in after if m is not head and any(True for _ in m.parameters())), None)
     if norm is None or head is None:
         raise InputError(f"{type(model).__name__}: found no norm and head after the last decoder layer.")
-    return Structure(tuple(layers), down, norm, head)
+    return Structure(tuple(layers), id(layers[0]) in tuples, down, norm, head)
 
 
 def _decoder_layers(model: nn.Module, count: int) -> Sequence[nn.Module]:
@@ -107,12 +109,15 @@ def _refuse_experts(layer: nn.Module) -> None:
         raise InputError("The model is a mixture of experts: no single down-projection to edit. Use a dense model.")
 
 
-def _trace(model: nn.Module) -> list[nn.Module]:
-    """Modules in the order in which they finish, for two tokens."""
+def _trace(model: nn.Module) -> tuple[list[nn.Module], set[int]]:
+    """Modules in the order in which they finish for two tokens, and the ids of those that return tuples."""
     finished: list[nn.Module] = []
+    tuples: set[int] = set()
 
-    def note(module: nn.Module, *_: Any) -> None:
+    def note(module: nn.Module, _: Any, output: Any) -> None:
         finished.append(module)
+        if isinstance(output, tuple):
+            tuples.add(id(module))
 
     handles = [m.register_forward_hook(note) for m in model.modules() if not isinstance(m, nn.ModuleList)]
     device = next(model.parameters()).device
@@ -122,7 +127,7 @@ def _trace(model: nn.Module) -> list[nn.Module]:
     finally:
         for handle in handles:
             handle.remove()
-    return finished
+    return finished, tuples
 
 
 def _down_projection(
@@ -141,36 +146,20 @@ def _down_projection(
     return max(found, key=lambda projection: position[id(projection.module)])
 
 
-def hidden_of(output: Any) -> Tensor:
-    """The hidden states in a layer's output, which is a tensor or a tuple that starts with one."""
-    first = output if isinstance(output, Tensor) else output[0]
-    assert isinstance(first, Tensor)
-    return first
-
-
-def with_hidden(output: Any, hidden: Tensor) -> Any:
-    """`output` of a layer with its hidden states replaced."""
-    return hidden if isinstance(output, Tensor) else (hidden, *output[1:])
-
-
 @contextlib.contextmanager
-def bypassed(layers: Sequence[nn.Module], returns_tuple: Sequence[bool] | None = None) -> Iterator[None]:
+def bypassed(structure: Structure, layers: Sequence[int]) -> Iterator[None]:
     """Decoder layers that hand their input on unchanged and compute nothing, until the block ends."""
-    wraps = returns_tuple or [False] * len(layers)
 
-    def passing(as_tuple: bool) -> Any:
-        def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
-            return (hidden_states,) if as_tuple else hidden_states
-
-        return forward
+    def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+        return (hidden_states,) if structure.returns_tuple else hidden_states
 
     try:
-        for layer, as_tuple in zip(layers, wraps, strict=True):
-            layer.forward = passing(as_tuple)
+        for layer in layers:
+            structure.layers[layer].forward = forward
         yield
     finally:
         for layer in layers:
-            layer.__dict__.pop("forward", None)
+            structure.layers[layer].__dict__.pop("forward", None)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import safetensors.torch
 import torch
@@ -42,9 +42,7 @@ def covariance(lm: LM, layer: int, texts: Sequence[str], max_tokens: int, cache:
         moment, count = _measure(lm, layer, texts, max_tokens)
         with atomic_write(file) as out:
             out.write(safetensors.torch.save({"covariance": (moment / count).float()}, {"tokens": str(count)}))
-    stored = safetensors.torch.load_file(file, device=str(lm.device))["covariance"]
-    assert isinstance(stored, Tensor)
-    return stored
+    return safetensors.torch.load_file(file, device=str(lm.device))["covariance"]
 
 
 @torch.no_grad()
@@ -61,9 +59,9 @@ def _measure(lm: LM, layer: int, texts: Sequence[str], max_tokens: int) -> tuple
 
     handle = down.module.register_forward_hook(add)
     tokenized = lm.tokenizer(list(texts), add_special_tokens=True)["input_ids"]
-    upper = list(lm.structure.layers[layer + 1 :])
+    upper = range(layer + 1, len(lm.structure.layers))
     try:
-        with bypassed(upper, [False] * len(upper)), progress("covariance", max_tokens, "tokens") as advance:
+        with bypassed(lm.structure, upper), progress("covariance", max_tokens, "tokens") as advance:
             for batch in _batches([ids for ids in tokenized if ids], max_tokens):
                 width = max(len(ids) for ids in batch)
                 mask = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids in batch], device=lm.device)
@@ -102,4 +100,4 @@ def whitened(key: Tensor, second_moment: Tensor | None, ridge: float) -> Tensor:
         return key
     matrix = second_moment.double()
     damped = matrix + ridge * matrix.diagonal().mean() * torch.eye(len(matrix), dtype=matrix.dtype, device=key.device)
-    return torch.linalg.solve(damped, key.double()).float()
+    return cast(Tensor, torch.linalg.solve(damped, key.double())).float()

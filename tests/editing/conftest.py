@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from editing.lm.load import LM, build
 from editing.methods.base import Fact, Resources, User
@@ -43,18 +43,31 @@ def byte_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+SIZES = {
+    "num_hidden_layers": 4,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "vocab_size": 261,
+    "max_position_embeddings": 1024,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+}
+GPT_SIZES = {"n_layer": 4, "n_head": 4, "n_embd": 32, "vocab_size": 261, "n_positions": 1024}
+OTHER_SIZES: dict[str, dict[str, Any]] = {
+    "gpt2": GPT_SIZES,
+    "gptj": {**GPT_SIZES, "rotary_dim": 4},
+    "gpt_neox": {key: value for key, value in SIZES.items() if key not in {"num_key_value_heads", "head_dim"}},
+    "qwen2": {key: value for key, value in SIZES.items() if key != "head_dim"},
+}
+
+
 def tiny_config(family: str) -> Any:
-    if family == "gpt2":
-        return GPT2Config(n_layer=4, n_head=2, n_embd=32, vocab_size=261, n_positions=512)
-    return LlamaConfig(
-        num_hidden_layers=4,
-        hidden_size=32,
-        intermediate_size=48,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        vocab_size=261,
-        tie_word_embeddings=True,
-    )
+    """Sizes of a model that answers in milliseconds; tied embeddings where the family ties them."""
+    return AutoConfig.for_model(family, **OTHER_SIZES.get(family, SIZES))
 
 
 @pytest.fixture
