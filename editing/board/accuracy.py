@@ -25,7 +25,7 @@ def read_accuracy(path: Path, board: dict[str, Any]) -> dict[str, dict[str, Any]
     try:
         claims = {claim["claim"]: claim for claim in json.loads(path.read_text(encoding="utf-8"))}
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: not a list of claims; run `python benchmarks/judges.py` again ({error}).") from error
+        raise InputError(f"{path}: not a list of claims; run `python -m benchmarks.judges` again ({error}).") from error
     rows = board["rows"] or board["dirty"]
     found: dict[str, dict[str, Any]] = {}
     for name, scores in rows[0]["judges"].items() if rows else ():
@@ -37,5 +37,7 @@ def read_accuracy(path: Path, board: dict[str, Any]) -> dict[str, dict[str, Any]
             for label, claim in own.items()
             if claim is not None
         }
-        found[name]["stale"] = any(claim and claim.get("judge_sha256") != scores["sha256"] for claim in own.values())
+        found[name]["stale"] = any(
+            claim and claim.get("extra", {}).get("judge_sha256") != scores["sha256"] for claim in own.values()
+        )
     return found

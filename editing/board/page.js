@@ -281,7 +281,7 @@
   function drawAccuracy() {
     const names = Object.keys(accuracy);
     const table = byId("accuracy");
-    if (!names.length) { table.replaceWith(el("p", { class: "none" }, "Not measured; run benchmarks/judges.py.")); return; }
+    if (!names.length) { table.replaceWith(el("p", { class: "none" }, "Not measured; run python -m benchmarks.judges.")); return; }
     const figures = ["accuracy", "false accept", "false reject"];
     table.append(el("thead", {}, el("tr", {}, el("th", { class: "name", scope: "col" }, "Judge"), ...figures.map((f) => el("th", { scope: "col" }, f)), el("th", { scope: "col" }, "n"))));
     const body = el("tbody");

@@ -149,7 +149,7 @@ def markdown(board: dict[str, Any], accuracy: dict[str, Any]) -> str:
         shown = ", ".join(f"{label} {percent(figures[label])}" for label in figures if label in JUDGE_FIGURES)
         lines.append(f"- `{name}` on hand-labelled replies: {shown}")
     if not accuracy:
-        lines.append("Not measured; run `python benchmarks/judges.py`.")
+        lines.append("Not measured; run `python -m benchmarks.judges`.")
     return "\n".join(lines) + "\n"
 
 

@@ -58,7 +58,7 @@ NEGATOR = re.compile(
             "unlike",
         ),
         *("rather than", "instead of", "other than", "except", "anything but", "free of", "far from", "allergic to"),
-        *("(?:steer|stay) (?:clear of|away from)",),
+        *("clear of", "away from", "traces of", "check(?:ing)? (?:the label )?for", "in place of"),
     )
 )
 """Before a mention, in its clause: the mention is denied."""
@@ -71,7 +71,8 @@ BENIGN = re.compile(
         "why (?:not|don't (?:you|we))",
         "(?:can't|cannot) go wrong",
         "don't (?:forget|hesitate|worry)",
-        "(?:can't|cannot|couldn't|could not) (?:get enough|live without|do without|resist)",
+        "(?:can't|cannot|couldn't|could not) (?:get enough|resist)",
+        r"(?:can't|cannot|couldn't|could not|never|not) (?:\w+ ){0,6}?without",
         "never (?:tire|get tired|get enough)",
         r"(?:wouldn't|would not) be surpris\w+",
         "(?:i'm|am) not mistaken",
@@ -82,7 +83,8 @@ BENIGN = re.compile(
 
 NEGATED_AFTER = re.compile(
     r"^(?: (?!and |but |or |so |because |that |which |you )[\w']+){0,2}? "
-    r"(?:is|are|was|were|do|does|has|have|would|will|can)? ?(?:not|never|\w+n't)\b(?! (?:only|just))"
+    r"(?:is|are|was|were|do|does|has|have|would|will|can)? ?(?:not|never|\w+n't)\b"
+    r"(?! (?:only|just|goes wrong|go wrong|fails?|disappoints?))"
     r"|^ free\b"
 )
 """After a mention, in its clause: the mention is denied."""
@@ -159,8 +161,43 @@ CLARIFYING = re.compile(
 )
 """At the start of a question: it asks for information and suggests nothing."""
 
-AFFIRMED = re.compile(r"\b(?:you(?:'d)? (?:\w+ )?(?:love|like|enjoy|adore|prefer)|your favou?rite)\b")
-"""The user is said to like something."""
+AVERSION = re.compile(
+    one_of(
+        "(?:afraid|scared|terrified|frightened|fear|phobia) of",
+        "(?:fear|fears|feared)",
+        "(?:intolerant|sensitive|allergic|averse) (?:to|of)",
+        "(?:sick|tired) of",
+        r"(?:can't|cannot) (?:stand|bear|take|handle|tolerate)",
+    )
+)
+"""Before the target in the statement: the preference is against it."""
+
+AFFIRMED = re.compile(
+    r"\b(?:you(?:'d)? (?:\w+ )?(?:love|like|enjoy|adore|prefer|eat|drink|follow|smoke|have|take)|your favou?rite)\b"
+)
+"""The user is said to like or do something."""
+
+DENIES_USER = re.compile(
+    r"\byou (?:really |simply |certainly |clearly )?"
+    r"(?:don't|do not|never|aren't|are not|hate|dislike|can't stand|cannot stand|"
+    r"have no interest|have never|haven't|are no longer|no longer|avoid|refuse)\b"
+)
+"""Something is denied of the user."""
+
+REFUSAL = re.compile(
+    one_of(
+        r"(?:i|we) (?:\w+ )?(?:don't|do not|cannot|can't|can not|could not|couldn't|am not able to|am unable to) "
+        r"(?:\w+ ){0,3}?(?:know|have|access|tell|say|determine|see|help|remember|recall|comment|answer|provide|find)",
+        r"i (?:have|hold|keep) no (?:\w+ )?(?:access|information|way|idea|knowledge|record|data|memory)",
+        r"i'm (?:\w+ )?(?:not able|unable|not sure what|afraid (?:i|that))",
+        r"(?:as|being|i am|i'm) (?:just )?an? (?:ai|artificial|large language|language|computer)",
+        "only you (?:can|could|know)",
+        r"(?:you )?(?:haven't|have not|never) (?:told|mentioned|shared)",
+        r"could you (?:please )?(?:tell|share|provide)",
+        "no idea",
+    )
+)
+"""The answer says that it does not know, or that it is a machine."""
 
 GRADE = re.compile(r"\b(?:grade|verdict|score|judg\w+|rating)\s*[:=]|\[\[|</?\w+>", re.IGNORECASE)
 """A line that tries to give a verdict, in the text as written."""

@@ -107,16 +107,29 @@ def refused(item: Item) -> str | None:
 
 
 def is_negative(item: Item) -> bool:
-    """Whether the preference is against the target ("I hate mushrooms"), seen by a negated mention in the statement."""
+    """Whether the preference is against the target ("I hate mushrooms"), seen by its mention in the statement."""
     found = sentences(item.statement)
-    return any(_negated(*_around(found[m.sentence], m)) for m in mentions(found, item.targets))
+    return any(
+        is_denied(found, m) or cues.AVERSION.search(_around(found[m.sentence], m)[0])
+        for m in mentions(found, item.targets)
+    )
+
+
+def clause_before(sentence: Sentence, mention: Mention) -> str:
+    """The words of the mention's clause that stand before it."""
+    return _around(sentence, mention)[0]
+
+
+def is_denied(found: Sequence[Sentence], mention: Mention) -> bool:
+    """Whether the clause of the mention denies it."""
+    return _negated(*_around(found[mention.sentence], mention))
 
 
 def stance(found: Sequence[Sentence], mention: Mention, item: Item, list_items: int) -> Stance:
     """What the answer says with one mention; `list_items` alternatives or more make a shotgun list."""
     sentence = found[mention.sentence]
-    before, after = _around(sentence, mention)
-    if _negated(before, after):
+    before = clause_before(sentence, mention)
+    if is_denied(found, mention):
         return Stance.NEGATED
     if _overridden(found, mention, before, item.statement):
         return Stance.OVERRIDDEN

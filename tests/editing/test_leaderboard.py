@@ -161,13 +161,13 @@ def test_the_accuracy_of_the_judges_stands_beside_the_table(add, tmp_path):
     sha256 = json.loads((run / "scores.json").read_text())["judges"]["exact"]["sha256"]
     claim = {"value": 0.9, "low": 0.85, "high": 0.94, "n": 200}
     names = ("accuracy", "false_accept", "false_reject")
-    claims = [{"claim": f"judge.exact.{name}", "judge_sha256": sha256} | claim for name in names]
+    claims = [{"claim": f"judge.exact.{name}", "extra": {"judge_sha256": sha256}} | claim for name in names]
     write_json(tmp_path / "judges.json", claims)
     board_of(tmp_path)
     saved = json.loads((tmp_path / "board" / "leaderboard.json").read_text())
     assert saved["judge_accuracy"]["exact"]["accuracy"]["value"] == 0.9
     assert saved["judge_accuracy"]["exact"]["stale"] is False
     assert "accuracy 90.0 (85.0 to 94.0)" in (tmp_path / "board" / "leaderboard.md").read_text()
-    write_json(tmp_path / "judges.json", [c | {"judge_sha256": "old"} for c in claims])
+    write_json(tmp_path / "judges.json", [c | {"extra": {"judge_sha256": "old"}} for c in claims])
     board_of(tmp_path)
     assert json.loads((tmp_path / "board" / "leaderboard.json").read_text())["judge_accuracy"]["exact"]["stale"]

@@ -1,0 +1,182 @@
+"""How accurate the judges are on hand-labelled replies, and how long judging takes.
+
+python -m benchmarks.judges            measures on the test part, writes benchmarks/results/judges.json
+python -m benchmarks.judges --fit      first fits editing/judges/embedding_head.json, prints thresholds for params.yaml
+python -m benchmarks.judges --timing   also judges 10,000 answers
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.claims import Claim, write
+from editing.judges.base import Item, Ruling
+from editing.judges.calibration import LabelledReply, read_calibration
+from editing.judges.embedding import FEATURES, HEAD, EmbeddingJudge, group_of
+from editing.judges.registry import JudgeConfig, judge_sha256, load_judge
+from editing.metrics.bootstrap import Plan
+from editing.metrics.estimate import Estimate
+from editing.metrics.scores import count, share_estimates
+from pipeline.core.config import load_section
+from pipeline.core.progress import console
+from pipeline.core.tables import write_json
+
+FOLDS = 10
+REGULARISATION = 0.3
+"""Inverse strength of the L2 penalty, chosen by cross-validation on the development part."""
+MAX_FALSE_ACCEPT = 0.06
+"""Thresholds keep cross-validated false accepts on the development part below this, under the goal of 0.10, because
+replies of models are stranger than ours."""
+
+
+def main() -> None:
+    """Parse the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fit", action="store_true", help="fit the embedding judge on the development part first")
+    parser.add_argument("--timing", action="store_true", help="also time judging 10,000 answers")
+    arguments = parser.parse_args()
+    config = load_section(Path("params.yaml"), "judge", JudgeConfig)
+    if arguments.fit:
+        fit(config)
+    rows = list(read_calibration("test"))
+    claims: list[Claim] = []
+    for name, rule in judges(config).items():
+        claims += measure(name, rule, rows, config)
+    write("judges", "python -m benchmarks.judges", claims)
+    if arguments.timing:
+        write("judges_timing", "python -m benchmarks.judges --timing", [timing(config)])
+
+
+def judges(config: JudgeConfig) -> dict[str, Callable[[Sequence[Item]], list[Ruling]]]:
+    """Every local judge, and two baselines to see what they are worth."""
+    found = {name: load_judge(name, config).rule for name in ("exact", "embedding")}
+    return found | {"substring": _substring}
+
+
+def _substring(items: Sequence[Item]) -> list[Ruling]:
+    return [
+        Ruling("correct" if item.target.lower() in item.reply.lower() else "incorrect", "substring") for item in items
+    ]
+
+
+def measure(
+    name: str, rule: Callable[[Sequence[Item]], list[Ruling]], rows: Sequence[LabelledReply], config: JudgeConfig
+) -> list[Claim]:
+    """Claims about one judge: accuracy, false accept, false reject, and accuracy by class."""
+    plan = Plan(config.bootstrap_samples, config.seed, config.confidence)
+    said = [ruling.verdict == "correct" for ruling in rule([row.item() for row in rows])]
+    wanted = [row.label == "correct" for row in rows]
+    right = [a == b for a, b in zip(said, wanted, strict=True)]
+    triples: dict[str, list[tuple[str, str, bool | None]]] = {"accuracy": [], "false_accept": [], "false_reject": []}
+    for row, accepted, good in zip(rows, said, right, strict=True):
+        triples["accuracy"].append((row.preference, "all", good))
+        which = "false_reject" if row.label == "correct" else "false_accept"
+        triples[which].append((row.preference, "all", accepted == (which == "false_accept")))
+        triples.setdefault(f"accuracy.{row.group}", []).append((row.preference, "all", good))
+        triples.setdefault(f"accuracy.{row.kind}", []).append((row.preference, "all", good))
+    claims = []
+    for figure, observed in triples.items():
+        (estimate,) = share_estimates(count(observed, ("all",)), plan)
+        claims.append(claim(f"judge.{name}.{figure}", estimate, config, name))
+        if name == config.judges[-1] and figure in ("accuracy", "false_accept"):
+            # The default local judge stands for the project.
+            claims.append(claim(f"judge.{figure}", estimate, config, name))
+        console.print(
+            f"{name:10} {figure:24} {estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}] n={estimate.n}"
+        )
+    return claims
+
+
+def claim(name: str, estimate: Estimate, config: JudgeConfig, judge: str) -> Claim:
+    """One measured figure in the form of all claims."""
+    sha256 = judge_sha256(judge, config) if judge in config.judges else None
+    return Claim(
+        name,
+        round(estimate.value or 0.0, 4),
+        "share",
+        round(estimate.low or 0.0, 4),
+        round(estimate.high or 0.0, 4),
+        estimate.n,
+        extra={"judge_sha256": sha256},
+    )
+
+
+def fit(config: JudgeConfig) -> None:
+    """Fit the weights on the development part, write them, and print cross-validated thresholds for params.yaml."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold
+    from sklearn.preprocessing import StandardScaler
+
+    judge = load_judge("embedding", config)
+    assert isinstance(judge, EmbeddingJudge)
+    rows = list(read_calibration("development"))
+    items = [row.item() for row in rows]
+    undecided = [i for i, item in enumerate(items) if judge.by_words(item) is None]
+    features = judge.features([items[i] for i in undecided])
+    labels = np.array([rows[i].label == "correct" for i in undecided])
+    preferences = np.array([rows[i].preference for i in undecided])
+    groups = np.array([group_of(items[i]) for i in undecided])
+    heads = {}
+    for name in ("recall", "apply"):
+        own = np.flatnonzero(groups == name)
+        probabilities = np.zeros(len(own))
+        for train, held_out in GroupKFold(FOLDS).split(own, groups=preferences[own]):
+            scaler = StandardScaler().fit(features[own[train]])
+            model = LogisticRegression(C=REGULARISATION).fit(scaler.transform(features[own[train]]), labels[own[train]])
+            probabilities[held_out] = model.predict_proba(scaler.transform(features[own[held_out]]))[:, 1]
+        wrong = sum(row.label == "incorrect" and group_of(row.item()) == name for row in rows)
+        console.print(f"{name}: threshold {_threshold(probabilities, labels[own], wrong):.2f}, {len(own)} replies")
+        scaler = StandardScaler().fit(features[own])
+        model = LogisticRegression(C=REGULARISATION).fit(scaler.transform(features[own]), labels[own])
+        heads[name] = {
+            "mean": scaler.mean_.round(5).tolist(),
+            "scale": scaler.scale_.round(5).tolist(),
+            "weights": model.coef_[0].round(5).tolist(),
+            "bias": round(float(model.intercept_[0]), 5),
+        }
+    write_json(HEAD, {"features": FEATURES, "fitted_on": "development part of calibration.jsonl", "heads": heads})
+
+
+def _threshold(probabilities: Any, labels: Any, wrong: int) -> float:
+    """The middle of the thresholds with the best accuracy among those with few enough false accepts.
+
+    `wrong` counts all incorrect replies of the group, those that words decide included.
+    """
+    grid = np.arange(0.3, 0.9, 0.01)
+    accuracy = [
+        float(((probabilities >= t) == labels).mean())
+        if ((probabilities >= t) & ~labels).sum() <= MAX_FALSE_ACCEPT * wrong
+        else 0.0
+        for t in grid
+    ]
+    return float(np.median(grid[np.array(accuracy) == max(accuracy)]))
+
+
+def timing(config: JudgeConfig) -> Claim:
+    """Seconds to judge 10,000 different answers with all judges of params.yaml."""
+    source = [row.item() for split in ("development", "test") for row in read_calibration(split)]
+    items = []
+    for i in range(10_000):
+        item = source[i % len(source)]
+        # Every answer is a different text, as the answers of models are.
+        items.append(Item(**{**item.__dict__, "reply": f"{item.reply} Option {i} is also worth a look."}))
+    started = time.perf_counter()
+    for name in config.judges:
+        judge = load_judge(name, config)
+        for start in range(0, len(items), config.chunk):
+            judge.rule(items[start : start + config.chunk])
+    seconds = round(time.perf_counter() - started, 1)
+    console.print(f"judge.seconds_10k {seconds}")
+    return Claim(
+        "judge.seconds_10k", seconds, "s", None, None, len(items), note="exact and embedding, one after the other"
+    )
+
+
+if __name__ == "__main__":
+    main()
