@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -50,15 +50,24 @@ def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
         InputError: a patch was made for other weights.
     """
     for patch in patches:
-        if patch.manifest.weights_sha256 != lm.weights_sha256:
-            raise InputError(
-                f"The patch of user {patch.manifest.user_id} was made for other weights "
-                f"({patch.manifest.weights_sha256[:12]}) than those of {lm.name} ({lm.weights_sha256[:12]})."
-            )
+        check_fits(lm, patch)
     like = lm.structure.down[0].parameter.detach()
     edits = RowEdits(stacked_factors([p.factors() if p.manifest.kind == "low_rank" else {} for p in patches], like))
     with edits.attached(lm):
         yield Responder(lm, patches, edits)
+
+
+def check_fits(lm: LM, patch: Patch) -> None:
+    """Nothing, where the patch belongs to these weights.
+
+    Raises:
+        InputError: the patch was made for other weights.
+    """
+    if patch.manifest.weights_sha256 != lm.weights_sha256:
+        raise InputError(
+            f"The patch of user {patch.manifest.user_id} was made for other weights "
+            f"({patch.manifest.weights_sha256[:12]}) than those of {lm.name} ({lm.weights_sha256[:12]})."
+        )
 
 
 class Responder:
@@ -152,19 +161,23 @@ def target_row(prompt: Prompt, target: Sequence[int], start: int) -> Row:
 
 
 @contextlib.contextmanager
-def _dense(lm: LM, patch: Patch) -> Iterator[None]:
-    """The patch's weights in place of the model's; the model's own values come back bit by bit."""
+def in_place(lm: LM, weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """These weights in place of the model's, by full name; the model's own values come back bit by bit."""
     parameters = dict(lm.model.named_parameters())
-    kept = {name: parameters[name].detach().clone() for name in patch.tensors}
+    kept = {name: parameters[name].detach().clone() for name in weights}
     try:
         with torch.no_grad():
-            for name, value in patch.tensors.items():
+            for name, value in weights.items():
                 parameters[name].copy_(value)
         yield
     finally:
         with torch.no_grad():
             for name, value in kept.items():
                 parameters[name].copy_(value)
+
+
+def _dense(lm: LM, patch: Patch) -> contextlib.AbstractContextManager[None]:
+    return in_place(lm, patch.tensors)
 
 
 IN_PLACE: dict[PatchKind, Callable[[LM, Patch], contextlib.AbstractContextManager[None]]] = {"dense": _dense}
