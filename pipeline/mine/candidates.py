@@ -1,4 +1,4 @@
-"""The cheap part of the detector: patterns that pick the few sentences worth an embedding."""
+"""Sentences that may become rows: in the first person or asking for advice, in messages that speak for their writer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from pipeline.core.records import Turn
 from pipeline.mine.sentences import Span, sentences
-from pipeline.mine.structure import TurnFilter, TurnShape, structural_filter, turn_shape
+from pipeline.mine.structure import LONGEST_TURN, TurnFilter, TurnShape, structural_filter, turn_shape
 
 Kind = Literal["statement", "query"]
 KINDS: tuple[Kind, Kind] = ("statement", "query")
@@ -17,102 +17,13 @@ LONGEST_SENTENCE = 400
 """Characters; longer "sentences" are lists and unpunctuated prose."""
 SHORTEST_SENTENCE = 8
 """Characters."""
-MOST_PER_TURN = 8
-"""Candidates of a kind taken from one message: more is a questionnaire or a pasted text."""
-
+# Matched against lower-case text.
 _MARKER = re.compile(
     r"\b(?:i|i['’]?m|i['’]ve|ive|my|we|our|me|mine)\b|\?|\bsuggest|\brecommend|\bideas?\b|\btips\b|\badvice",
-    re.IGNORECASE,
 )
 
-_ADVERBS = (
-    r"(?:(?:also|really|usually|often|always|never|currently|mostly|generally|still|just|mainly|absolutely|personally"
-    r"|have|actually|only"
-    r"|now|typically|sometimes|rarely|kinda|already|myself|both|do|tend\s+to|would\s+say|am|was|had|recently|now"
-    r"|don['’]?t|do\s+not|can['’]?t|cannot|can)\s+){0,3}"
-)
-_VERBS = (
-    r"live[ds]?|living|work(?:ed)?|working|lov(?:e|ed)|like|likes|enjoy(?:ed)?|prefer|hate|dislike|own(?:ed)?|study"
-    r"|studied|studying|speak|play(?:ed)?|teach"
-    r"|taught|teaching|grew|moved|run|runs|collect|believe\s+(?:in|that)|drive|eat|drink|cook|bake|suffer|struggle"
-    r"|stand|born|diagnosed"
-    r"|graduated|majored|used\s+to|read\s+(?:a\s+lot|books|mostly)|write\s+(?:a\s+blog|poetry|stories|fiction|music)"
-    r"|sleep|smoke|drank|quit|practi[cs]e|train|learn(?:ed|ing|t)?\b"
-    r"|know\s+(?:how|some|a\s+(?:little|bit)|python|java|english|french|spanish|german)|raised|retired|married"
-    r"|divorced|belong|volunteer|manage|lead|founded|started\s+(?:a|my)"
-    r"|care\s+(?:about|for)|value|fear|worry|procrastinate|exercise|workout|work\s+out|swim|hike|travel|garden|paint"
-    r"|draw|sing|dance|game|code\s+in|program\s+in|bought|have\s+experience"
-    r"|commute|weigh|identify|vote|follow|follow\s+a|save|earn|make\s+\$|rent|share\s+(?:a|an)|serve[ds]?|specialize"
-    r"|specialise"
-)
-_RELATIVES = (
-    r"wife|husband|partner|girlfriend|boyfriend|gf|bf|fianc\w+|spouse|ex|son|sons|daughter|daughters|kids?|children"
-    r"|child|baby|toddler|mother|father|mom|mum|dad|parents|brother|sister|family"
-    r"|grandm\w+|grandf\w+|uncle|aunt|cousin|nephew|niece|friends?|dog|cat|pets?|puppy|kitten|horse|roommate"
-)
-_ATTRIBUTES = (
-    r"job|career|boss|manager|employer|company|startup|business|shop|store|practice|clients|students|pupils|team"
-    r"|hobby|hobbies|favou?rites?|hometown|house|home|apartment|flat|room|garden|yard|balcony|car|bike"
-    r"|degree|major|thesis|dissertation|phd|school|college|university|native|mother\s+tongue|first\s+language|english"
-    r"|age|goals?|dream|background|experience|skills?|diet|health|doctor|therapist|blog"
-    r"|channel|podcast|field|profession|passion|name|budget|salary|income|religion|faith|country|city|town|weight"
-    r"|height|sleep|schedule|routine|anxiety|depression|laptop|phone|pc|computer|gpu|hair|skin|eyes"
-    r"|birthday|language|wedding|interests?|personality|niche|audience|industry|role|position|work|guitar|camera"
-    r"|style|specialty|expertise|life|training"
-)
-_STATEMENT = re.compile(
-    rf"\b(?:i\s+am|i['’]?m|im|we\s+are|we['’]re|i\s+was\s+(?:born|raised|diagnosed))\s+(?!going|gonna|getting"
-    rf"|trying\s+to\s+(?:fix|run|get|use|create|make|write|add|install|understand)|using|sorry|asking|wondering"
-    rf"|not\s+sure|sure"
-    r"|thinking|writing|sending|giving|seeing|referring|talking|having|doing|glad|happy\s+(?:to|with)|curious"
-    r"|confused|aware|afraid\s+that|here|done|back|ready|still\s+(?:getting|not)|just\s+(?:going|trying|wondering"
-    r"|asking|curious)|able|unable|stuck"
-    r"|assuming|expecting|about\s+to|facing|creating|developing|adding|calling|passing|receiving|missing"
-    r"|in\s+the\s+process|seeking|looking\s+(?:at|forward|to\s+(?:create|write|make|add|build))|excited\s+to)\w"
-    rf"|\bi\s+{_ADVERBS}(?:{_VERBS})\b"
-    rf"|\bwe\s+{_ADVERBS}(?:live|own|run|sell|moved|work|have\s+(?:a|an|two|three|four|\d)|offer|are|specialize"
-    rf"|manage|serve|provide|bought)\b"
-    r"|\b(?:i|we)\s+(?:also\s+|only\s+|currently\s+|already\s+|still\s+|just\s+|do\s+|don['’]?t\s+|do\s+not\s+"
-    r"|never\s+)*have\s+(?!to\b|the\b|this\b|that\b|these\b|added|tried|attached|provided|updated|created|written"
-    r"|a\s+question"
-    r"|an?\s+(?:error|issue|problem|function|table|list|array|string|file|code|script|class|dataset|csv|json|query"
-    r"|method|dataframe|data\s+frame|few\s+questions|idea|meeting|column|component|variable|object|question|text|task"
-    r"|sentence))\w"
-    r"|\bi['’]?ve\s+(?:been|always|never|got|worked|lived|played|had|loved|wanted|struggled|recently|also|only"
-    r"|just\s+(?:moved|started|bought|become|graduated|turned))\b"
-    rf"|\bm[yi]\s+(?:\w+\s+){{0,2}}?(?:{_RELATIVES}|{_ATTRIBUTES})\b"
-    r"|\b(?:as|being|since\s+i['’ ]?a?m)\s+an?\s+(?!result|whole|list|table|example|reminder|function|json|string"
-    r"|bonus|side|follow|starting|single|language|matter|expert\b|if)\w+.{0,60}?\b(?:i|me|my|we|our)\b"
-    r"|\bi\s+(?:really\s+|also\s+|would\s+|just\s+|have\s+|always\s+|do\s+|am\s+)*(?:want(?:ed|ing)?|plan|planning"
-    r"|hope|hoping|dream|aim|intend|wish|looking|like|love)\s+(?:to|of|on)\s+(?:learn|become|becoming|be\s+a"
-    r"|be\s+able|start(?:ing)?\s+(?:a|my|learning|an)|get\s+(?:better|into|a\s+job|in\s+shape|fit|healthy)"
-    r"|improve|lose|gain|move|build\s+(?:a\s+career|muscle)|study|travel|visit|buy|switch|change\s+(?:my|career|job)"
-    r"|open\s+a|retire|quit|stop|save|master|launch|grow|publish|write\s+a\s+(?:book|novel)|pursue|apply|transition"
-    r"|go\s+(?:to|back))"
-    r"|\b(?:call\s+me|people\s+call\s+me|named\s+after|works?\s+for\s+me\s+because|for\s+someone\s+like\s+me"
-    r"|makes\s+me\s+(?:happy|anxious|sad)|i['’]?d\s+rather|i\s+can['’]?t\s+(?:eat|stand|drink|afford|drive|sleep"
-    r"|speak|swim|walk|see|hear|have))\b",
-    re.IGNORECASE,
-)
-_NOT_STATEMENT = re.compile(
-    r"^\W*(?:i\s+(?:want|need|would\s+like|['’]?d\s+like|expect|request|ask|order)\s+you\b|(?:i|we)\s+will\s+(?:give"
-    r"|provide|send|ask|paste|type|tell|write)|please\s|can\s+you|could\s+you|write\b|act\s+as"
-    r"|create\b|generate\b|give\s+me|rewrite\b|make\s+(?:it|a)|you\s+are\b|let['’]?s\b|how\s+(?:do|can|to|would"
-    r"|should)\b|what\s+(?:is|are|should|would|can|does)\b|why\b|where\b|which\b|when\s+i\s+(?:run|try|click|use)"
-    r"|is\s+(?:it|there|this)\b|should\b|do\s+you\b|does\b|are\s+(?:you|there)\b|//|\#|<|\{|import\b|def\b)",
-    re.IGNORECASE,
-)
-_CLAUSE_FACT = re.compile(
-    rf"\b(?:(?:because|since|as|though|but|and|so|if|when|,|;|\.|-)\s*)(?:i\s+am|i['’]?m|im)\s+(?:an?|the|from"
-    rf"|in\s+my|allergic|vegan|vegetarian|married|single|divorced|retired|pregnant|into|fluent|new\s+to|living|based"
-    rf"|working|studying|\d+)\b"
-    rf"|\bas\s+an?\s+\w+\b|\bmy\s+(?:\w+\s+)?(?:{_RELATIVES}|hobby|job|business|company|startup|budget|house|garden"
-    rf"|car|thesis|diet|health|blog|channel|podcast|home|school|apartment)\b"
-    r"|\bi\s+(?:live|work\s+(?:as|at|for|in)|own|study|teach|play|have\s+(?:an?|two|three|four|\d+)\s+\w+|suffer|love"
-    r"|hate|prefer|enjoy)\b|\bi['’]?ve\s+(?:been|always|never)\b|\b(?:for|with)\s+(?:me"
-    r"|myself)\b.{0,20}\b(?:an?\s+\w+|\d+)",
-    re.IGNORECASE,
-)
+_FIRST_PERSON = re.compile(r"\b(?:i|i['’]?(?:m|ve|d|ll)|my|me|mine|myself|we|our|us|im|ive)\b", re.IGNORECASE)
+_CODE = re.compile(r"^\s*(?://|/\*|#include|<[a-z/!]|\{|\}|import\s|def\s|return\b|SELECT\b|\$\s)")
 _QUERY = re.compile(
     r"\b(?:should\s+(?:i|we)\b|(?:can|could|would|will)\s+you\s+(?:please\s+)?(?:suggest|recommend|advise|plan"
     r"|give\s+(?:me|us)\s+(?:some\s+|an?\s+|a\s+few\s+)?(?:advice|tips|ideas|suggestions?|recommendations?|plan"
@@ -153,7 +64,7 @@ _NOT_QUERY = re.compile(
 
 
 class Candidate(NamedTuple):
-    """One sentence worth an embedding, with what is known about its place."""
+    """One sentence with what is known about its place."""
 
     kind: Kind
     """Which record it may become."""
@@ -174,11 +85,8 @@ class Candidate(NamedTuple):
 
 
 def is_statement_candidate(sentence: str) -> bool:
-    """Whether the sentence may say something durable about its writer."""
-    if not _STATEMENT.search(sentence):
-        return False
-    asks = _NOT_STATEMENT.match(sentence) or sentence.rstrip().endswith("?")
-    return not asks or bool(_CLAUSE_FACT.search(sentence))
+    """Whether the sentence speaks in the first person; `pipeline.mine.prefilter` picks among these."""
+    return bool(_FIRST_PERSON.search(sentence)) and not _CODE.match(sentence)
 
 
 def is_query_candidate(sentence: str) -> bool:
@@ -202,11 +110,11 @@ def candidates(turns: Sequence[Turn], removed: Counter[str]) -> Iterator[Candida
         if reason is not None:
             removed[reason] += 1
             continue
-        found = [(kind, number, spans) for kind in KINDS for number, spans in _in_turn(kind, turn.text)]
+        found = _in_turn(turn.text)
         if found:
             opening = opening or _opening(turns)
             shape = turn_shape(turn.text)
-            for kind, number, (before, span) in found:
+            for kind, number, before, span in found:
                 yield _candidate(kind, index, turn.text, number, before, span, shape, opening)
 
 
@@ -222,7 +130,9 @@ def turn_filter(text: str) -> TurnFilter | None:
     """Why no sentence of the message is read; None when its sentences are."""
     if not text.strip():
         return TurnFilter.EMPTY
-    if not _MARKER.search(text):
+    if len(text) > LONGEST_TURN:
+        return TurnFilter.TOO_LONG
+    if not _MARKER.search(text.lower()):
         return TurnFilter.NO_MARKER
     return structural_filter(text)
 
@@ -231,15 +141,13 @@ def _opening(turns: Sequence[Turn]) -> TurnShape:
     return turn_shape(next(turn.text for turn in turns if turn.role == "user"))
 
 
-def _in_turn(kind: Kind, text: str) -> list[tuple[int, tuple[Span, Span]]]:
-    """(sentences before it, (sentence before it, the sentence)) of each candidate in a message."""
-    found: list[tuple[int, tuple[Span, Span]]] = []
+def _in_turn(text: str) -> list[tuple[Kind, int, Span, Span]]:
+    """Kind, number of sentences before it, the sentence before it and the sentence, for each candidate in a message."""
+    found: list[tuple[Kind, int, Span, Span]] = []
     before = Span(0, 0)
     for number, span in enumerate(sentences(text)):
-        if is_candidate(kind, text[span.start : span.end]):
-            found.append((number, (before, span)))
-            if len(found) == MOST_PER_TURN:
-                break
+        sentence = text[span.start : span.end]
+        found += [(kind, number, before, span) for kind in KINDS if is_candidate(kind, sentence)]
         before = span
     return found
 

@@ -5,7 +5,7 @@ The heads are trained by `python -m pipeline.mine.train` and applied with numpy 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -48,10 +48,12 @@ class Head:
 def load_heads(path: Path = HEADS) -> dict[str, Head]:
     """The heads "statement" and "query"."""
     with np.load(path) as stored:
-        return {
-            kind: Head(stored[f"{kind}_weights"].astype(np.float32), float(stored[f"{kind}_bias"]))
-            for kind in ("statement", "query")
-        }
+        return {kind: head_from(stored, kind) for kind in ("statement", "query")}
+
+
+def head_from(stored: Mapping[str, npt.NDArray[np.float32]], kind: str) -> Head:
+    """The head of `kind` among stored arrays."""
+    return Head(stored[f"{kind}_weights"].astype(np.float32), float(stored[f"{kind}_bias"]))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +15,15 @@ from pipeline.mine.candidates import Candidate, Kind, in_context, is_candidate, 
 from pipeline.sources.base import SourceSettings
 from pipeline.sources.registry import open_source
 
+_GROUP: Mapping[Kind, str] = {"statement": "family", "query": "topic"}
 LABELS = Path(__file__).with_name("labels")
 """Folder of the committed labels."""
 FILES: Mapping[Kind, str] = {"statement": "statements.csv", "query": "queries.csv"}
-TEST_DIGITS = frozenset("0123456")
-"""First hex digits of sha256(user key) of the users whose labels only measure; the others train."""
+"""Labels of sentences drawn at random within strata: they train and measure."""
+CHOSEN: Mapping[Kind, str] = {"statement": "statements_chosen.csv"}
+"""Labels of sentences chosen because an earlier detector ranked them high: they only train."""
+FOLDS = 5
+"""Parts of the users for cross-validation."""
 
 
 class Labelled(NamedTuple):
@@ -32,18 +36,18 @@ class Labelled(NamedTuple):
     group: str
     """Attribute family or topic the reader gave; empty for none."""
     stratum: str
-    """Stratum it was drawn from."""
-    population: int
-    """Sentences of the stratum in the labelled half of the corpus."""
+    """Stratum it was drawn from, or "chosen"."""
     user: str
     """The corpus's user key."""
     reachable: bool
-    """Whether the lexical filters let the sentence through."""
+    """Whether the filters on messages and sentences let the sentence through to the prefilter."""
+    weight: float
+    """How many sentences of the labelled half it stands for; 0 where it was chosen rather than drawn."""
 
     @property
-    def for_testing(self) -> bool:
-        """Whether its user's labels only measure."""
-        return hashlib.sha256(self.user.encode()).hexdigest()[0] in TEST_DIGITS
+    def fold(self) -> int:
+        """Part of the users it belongs to, 0 to FOLDS - 1."""
+        return int(hashlib.sha256(self.user.encode()).hexdigest()[:8], 16) % FOLDS
 
 
 class _Row(NamedTuple):
@@ -52,7 +56,7 @@ class _Row(NamedTuple):
     end: int
     sha256: str
     stratum: str
-    population: int
+    weight: float
     positive: bool
     group: str
 
@@ -87,22 +91,34 @@ def labelled(kind: Kind, source: str = "sharegpt", path: str | None = None) -> l
 
 def _rows(kind: Kind, source: str) -> dict[str, list[_Row]]:
     rows: dict[str, list[_Row]] = defaultdict(list)
-    with (LABELS / FILES[kind]).open(encoding="utf-8", newline="") as file:
-        for raw in csv.DictReader(file):
-            if raw["source"] == source and raw["label"] != "AMBIGUOUS":
-                rows[raw["conversation"]].append(
-                    _Row(
-                        turn=int(raw["turn"]),
-                        start=int(raw["start"]),
-                        end=int(raw["end"]),
-                        sha256=raw["sha256"],
-                        stratum=raw["stratum"],
-                        population=int(raw["population"]),
-                        positive=raw["label"] == "POSITIVE",
-                        group=raw["family" if kind == "statement" else "topic"],
-                    )
-                )
+    drawn = [raw for raw in _read(FILES[kind]) if raw["source"] == source]
+    per_stratum = Counter(raw["stratum"] for raw in drawn)
+    for raw in drawn:
+        if raw["label"] != "AMBIGUOUS":
+            weight = int(raw["population"]) / per_stratum[raw["stratum"]]
+            rows[raw["conversation"]].append(_row(raw, raw["stratum"], weight, raw[_GROUP[kind]]))
+    for raw in _read(CHOSEN[kind]) if kind in CHOSEN else ():
+        if raw["source"] == source and raw["label"] != "AMBIGUOUS":
+            rows[raw["conversation"]].append(_row(raw, "chosen", 0.0, ""))
     return rows
+
+
+def _read(name: str) -> list[dict[str, str]]:
+    with (LABELS / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _row(raw: Mapping[str, str], stratum: str, weight: float, group: str) -> _Row:
+    return _Row(
+        turn=int(raw["turn"]),
+        start=int(raw["start"]),
+        end=int(raw["end"]),
+        sha256=raw["sha256"],
+        stratum=stratum,
+        weight=weight,
+        positive=raw["label"] == "POSITIVE",
+        group=group,
+    )
 
 
 def _resolved(kind: Kind, conversation: Conversation, row: _Row) -> Labelled:
@@ -112,7 +128,7 @@ def _resolved(kind: Kind, conversation: Conversation, row: _Row) -> Labelled:
         positive=row.positive,
         group=row.group,
         stratum=row.stratum,
-        population=row.population,
+        weight=row.weight,
         user=conversation.source_id.rpartition("_")[0] or conversation.source_id,
         reachable=turn_filter(conversation.turns[row.turn].text) is None and is_candidate(kind, candidate.text),
     )

@@ -19,12 +19,15 @@ from pipeline.mine.detector import Head, load_heads, prototypes
 from pipeline.mine.features import Matrix, feature_matrix
 from pipeline.mine.language import user_language
 from pipeline.mine.pii import Redacted, redact
+from pipeline.mine.prefilter import Prefilter, load_prefilter
 from pipeline.mine.reasons import DropReason
 from pipeline.mine.rewrite import self_contained
 from pipeline.mine.sensitive import sensitive_categories
 
 STAGE = "mine"
 _PLACEHOLDER = re.compile(r"\[[A-Z]+\]")
+MOST_PER_TURN = 8
+"""Candidates of a kind taken from one message: more is a questionnaire or a pasted text."""
 _LEAST_WORDS_LEFT = 3
 """Words a redacted text must hold besides placeholders."""
 
@@ -77,13 +80,14 @@ def mine_shard(conversations: Iterable[Conversation], settings: MineSettings) ->
 
 def _find(conversations: Iterable[Conversation], counts: Counter[str]) -> list[_Found]:
     found: list[_Found] = []
+    prefilter = load_prefilter()
     for conversation in conversations:
         counts["conversations"] += 1
         user_turns = [turn for turn in conversation.turns if turn.role == "user"]
         counts["user_turns"] += len(user_turns)
         counts["user_characters"] += sum(len(turn.text) for turn in user_turns)
         removed: Counter[str] = Counter()
-        here = list(candidates(conversation.turns, removed))
+        here = _worth_embedding(candidates(conversation.turns, removed), prefilter, counts)
         counts.update({f"turns_removed.{name}": number for name, number in removed.items()})
         counts["turns_with_candidates"] += len({candidate.turn for candidate in here})
         counts["conversations_with_candidates"] += bool(here)
@@ -92,6 +96,24 @@ def _find(conversations: Iterable[Conversation], counts: Counter[str]) -> list[_
             found += [_Found(candidate, conversation, language) for candidate in here]
     counts.update(f"candidates.{one.candidate.kind}" for one in found)
     return found
+
+
+def _worth_embedding(sentences: Iterable[Candidate], prefilter: Prefilter, counts: Counter[str]) -> list[Candidate]:
+    """The sentences that become candidates: queries, and statements that the prefilter keeps."""
+    kept: list[Candidate] = []
+    per_turn: Counter[tuple[str, int]] = Counter()
+    for sentence in sentences:
+        if sentence.kind == "statement":
+            counts["sentences_first_person"] += 1
+            if not prefilter.keeps(sentence):
+                counts["sentences_removed.prefilter"] += 1
+                continue
+        per_turn[sentence.kind, sentence.turn] += 1
+        if per_turn[sentence.kind, sentence.turn] > MOST_PER_TURN:
+            counts["sentences_removed.crowded_turn"] += 1
+            continue
+        kept.append(sentence)
+    return kept
 
 
 def _probabilities(found: Sequence[_Found], features: Matrix, heads: dict[str, Head]) -> list[float]:

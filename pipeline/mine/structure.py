@@ -40,10 +40,10 @@ _CODE_LINE = re.compile(
     r"|at\s+[\w.$]+\("
     r"|.*[;{}]\s*$|\d{4}-\d\d-\d\d[T ]\d\d:\d\d)"
 )
+# The patterns below are matched against lower-case text: half the time of re.IGNORECASE.
 _ASSISTANT = re.compile(
     r"\bas an? (?:ai|artificial intelligence)?\s*(?:language )?model\b|\bi(?:'m| am) an ai\b|chatgpt\s*(?:\n|said:)"
     r"|^(?:sure|certainly|of course)[!,] here",
-    re.IGNORECASE,
 )
 ROLE_PLAY = re.compile(
     r"\b(?:(?:i\s+want|i(?:['’]d|\s+would)\s+like|i\s+need)\s+you\s+to\s+(?:act|be|play|pretend|imagine|behave"
@@ -54,7 +54,6 @@ ROLE_PLAY = re.compile(
     r"|text\s+adventure|simulate"
     r"|assume\s+(?:the\s+role|that\s+(?:i|you)|you)|take\s+on\s+the\s+role|from\s+now\s+on|stay\s+in\s+character"
     r"|ignore\s+(?:all\s+)?previous)",
-    re.IGNORECASE,
 )
 WRITING_ORDER = re.compile(
     r"\b(?:(?:re-?)?write|re-?phrase|paraphrase|proof-?read|translate|summari[sz]e|edit|improve|revise|correct"
@@ -63,19 +62,17 @@ WRITING_ORDER = re.compile(
     r"\b(?:essay|letter|e-?mail|message|paragraph|story|poem|song|lyrics|speech|script|article|post|bio|cv|resume"
     r"|résumé|statement|text|sentence|following|this|it|review|profile"
     r"|report|scene|chapter|novel|tweet|caption|headline|ad|copy|description|pitch|transcript|introduction|summary)\b",
-    re.IGNORECASE | re.DOTALL,
+    re.DOTALL,
 )
 FICTION = re.compile(
     r"\b(?:character|protagonist|story|novel|fan\s?fic|scene|screenplay|plot|episode|chapter|sitcom|rap\s+battle|poem"
     r"|lyrics)\b",
-    re.IGNORECASE,
 )
 DOCUMENT = re.compile(
     r"\b(?:dear\s+(?:hiring|sir|mr|ms|dr|team|recruiter|professor)|curriculum\s+vitae|cover\s+letter|resume"
     r"|work\s+experience|sincerely|kind\s+regards|best\s+regards"
     r"|to\s+whom\s+it\s+may|abstract\b|interview(?:er|ee)?|transcript|testimonial|case\s+study|survey|respondent"
     r"|patient|client\s+says|the\s+following\s+(?:text|article|essay|story))",
-    re.IGNORECASE,
 )
 
 
@@ -103,13 +100,14 @@ class TurnShape(NamedTuple):
 def turn_shape(text: str) -> TurnShape:
     """The shape of a message; reads at most LONGEST_TURN characters."""
     text = text[:LONGEST_TURN]
+    lower = text.lower()
     return TurnShape(
         length=len(text),
         lines=sum(1 for line in text.splitlines() if line.strip()),
-        role_play=bool(ROLE_PLAY.search(text)),
-        writing_order=bool(WRITING_ORDER.search(text)),
-        fiction=bool(FICTION.search(text)),
-        document=bool(DOCUMENT.search(text)),
+        role_play=bool(ROLE_PLAY.search(lower)),
+        writing_order=bool(WRITING_ORDER.search(lower)),
+        fiction=bool(FICTION.search(lower)),
+        document=bool(DOCUMENT.search(lower)),
         tagged_lines=len(_TAGGED.findall(text)),
         quotes=sum(text.count(mark) for mark in '"“”'),
     )
@@ -123,7 +121,7 @@ def structural_filter(text: str) -> TurnFilter | None:
         return TurnFilter.NAME_TAGGED
     if _is_code(text):
         return TurnFilter.CODE
-    return TurnFilter.ASSISTANT_TEXT if _ASSISTANT.search(text) else None
+    return TurnFilter.ASSISTANT_TEXT if _ASSISTANT.search(text.lower()) else None
 
 
 def _is_code(text: str) -> bool:

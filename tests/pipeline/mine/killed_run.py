@@ -1,0 +1,69 @@
+"""A run of the stage in a process of its own, with a cheap embedding, that may kill itself at a given step.
+
+Arguments: settings as JSON, out, cache, number of the step at which to send SIGKILL (0: never).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pipeline.mine.detector
+import pipeline.mine.mining
+import pipeline.mine.shards
+import pipeline.mine.stage
+from pipeline.embedding import DIMENSION, Vectors
+from pipeline.mine.config import MineSettings
+
+
+def cheap_embed(sentences: Sequence[str], **_: Any) -> Vectors:
+    """A unit vector drawn from the hash of each sentence."""
+    rows = np.empty((len(sentences), DIMENSION), dtype=np.float32)
+    for row, sentence in enumerate(sentences):
+        seed = int.from_bytes(hashlib.sha256(sentence.encode()).digest()[:8], "big")
+        drawn = np.random.default_rng(seed).standard_normal(DIMENSION)
+        rows[row] = drawn / np.linalg.norm(drawn)
+    return rows
+
+
+class Steps:
+    """Counts the calls of the functions it wraps and kills the process at one of them."""
+
+    def __init__(self, fatal: int) -> None:
+        self.fatal, self.done = fatal, 0
+
+    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            self.done += 1
+            if self.done == self.fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **kwargs)
+
+        return wrapped
+
+
+def run(settings: str, out: str, cache: str, fatal: str) -> None:
+    steps = Steps(int(fatal))
+    for module in (pipeline.mine.detector, pipeline.mine.mining):
+        module.embed = cheap_embed  # type: ignore[attr-defined]
+    for module, name in (
+        (pipeline.mine.shards, "write_jsonl"),
+        (pipeline.mine.shards, "write_json"),
+        (pipeline.mine.mining, "feature_matrix"),
+        (pipeline.mine.stage, "write_parquet"),
+        (pipeline.mine.stage, "write_json"),
+    ):
+        setattr(module, name, steps.wrap(getattr(module, name)))
+    pipeline.mine.stage.run(MineSettings.model_validate_json(settings), Path(out), Path(cache))
+    (Path(out) / "steps").write_text(str(steps.done))
+
+
+if __name__ == "__main__":
+    run(*sys.argv[1:])

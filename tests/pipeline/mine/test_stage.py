@@ -1,0 +1,183 @@
+"""The whole stage on conversations written for the tests."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.core.errors import ConfigError, InputError
+from pipeline.core.records import Dropped, Query, Statement
+from pipeline.core.tables import read_parquet
+from pipeline.mine.config import MineSettings
+from pipeline.mine.stage import run
+from pipeline.sources.base import SourceSettings
+
+SCRIPT = Path(__file__).with_name("killed_run.py")
+TABLES = ("statements.parquet", "queries.parquet", "dropped.parquet")
+SAID = {
+    "ines": [
+        "I'm a vegetarian and I live in Ghent. What should I cook tonight?",
+        "I also play the cello in an orchestra.",
+    ],
+    "bo": ["I am a nurse and I work night shifts. How can I sleep better during the day?"],
+    "bo2": ["I am a nurse and I work night shifts.", "My e-mail is bo@example.org and I have two dogs."],
+    "kai": ["I was diagnosed with diabetes last year, can you recommend a breakfast?"],
+    "lea": ["I have a CSV file with three columns, how do I sort it?", "Thanks!", ""],
+    "jan": ["Ich bin Lehrer und my English is not so good, aber ich wohne in Berlin und habe zwei Katzen."],
+    "uma": ["I love it!", "I prefer the second one."],
+}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "chats.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for user, texts in SAID.items():
+            messages = [
+                m for t in texts for m in ({"role": "user", "content": t}, {"role": "assistant", "content": "Well."})
+            ]
+            file.write(json.dumps({"id": f"c-{user}", "user": user, "messages": messages}) + "\n")
+    return path
+
+
+def settings(corpus: Path, **changes: Any) -> MineSettings:
+    source = SourceSettings(name="jsonl", path=str(corpus), strict=True, license="CC-BY-4.0", max_conversations=None)
+    values = {
+        "sources": (source,),
+        "user_salt": "salt",
+        "languages": ("en",),
+        "sensitive": "tag",
+        "statement_threshold": 0.5,
+        "query_threshold": 0.4,
+        "near_duplicate": 0.95,
+        "max_per_user": 5,
+        "max_statements": None,
+        "max_queries": None,
+        "dtype": "float32",
+        "shard_conversations": 2,
+        "seed": 1,
+    }
+    return MineSettings.model_validate(values | changes)
+
+
+def mined(
+    corpus: Path, tmp_path: Path, **changes: Any
+) -> tuple[list[Statement], list[Query], list[Dropped], dict[str, Any]]:
+    report = run(settings(corpus, **changes), tmp_path / "out", tmp_path / "cache")
+    statements = list(read_parquet(tmp_path / "out" / "statements.parquet", Statement))
+    queries = list(read_parquet(tmp_path / "out" / "queries.parquet", Query))
+    return statements, queries, list(read_parquet(tmp_path / "out" / "dropped.parquet", Dropped)), report
+
+
+def test_every_candidate_is_a_statement_a_query_or_dropped_with_a_reason(corpus: Path, tmp_path: Path) -> None:
+    statements, queries, dropped, report = mined(corpus, tmp_path)
+    counts = report["counts"]
+    flow = counts["candidates"]
+    assert flow == {"in": flow["out"] + flow["dropped"], "out": len(statements) + len(queries), "dropped": len(dropped)}
+    assert sum(counts["dropped_by_reason"].values()) == len(dropped)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["counts"] == counts
+
+
+def test_what_is_mined_stands_where_its_evidence_says(corpus: Path, tmp_path: Path) -> None:
+    statements, queries, _, _ = mined(corpus, tmp_path)
+    texts = {f"c-{user}": said for user, said in SAID.items()}
+    assert statements and queries
+    for row in [*statements, *queries]:
+        turn = texts[row.evidence.conversation][row.evidence.turn // 2]
+        assert row.redactions or turn[row.evidence.start : row.evidence.end] == row.text
+        assert row.license == "CC-BY-4.0"
+
+
+def test_a_fact_and_a_question_of_one_message_become_a_statement_and_a_query(corpus: Path, tmp_path: Path) -> None:
+    statements, queries, _, _ = mined(corpus, tmp_path)
+    assert "I'm a vegetarian and I live in Ghent." in [row.text for row in statements]
+    assert "What should I cook tonight?" in [row.text for row in queries]
+
+
+def test_statements_of_one_user_know_each_other(corpus: Path, tmp_path: Path) -> None:
+    statements, *_ = mined(corpus, tmp_path)
+    first, second = (row for row in statements if row.evidence.conversation == "c-ines")
+    assert (first.history, second.history) == ((second.id,), (first.id,))
+
+
+def test_a_text_repeated_by_another_user_counts_once(corpus: Path, tmp_path: Path) -> None:
+    statements, _, dropped, _ = mined(corpus, tmp_path)
+    assert [row.text for row in statements].count("I am a nurse and I work night shifts.") == 1
+    assert "duplicate" in [row.reason for row in dropped]
+
+
+def test_no_identifier_reaches_a_file(corpus: Path, tmp_path: Path) -> None:
+    statements, queries, dropped, _ = mined(corpus, tmp_path, statement_threshold=0.0, query_threshold=0.0)
+    written = " ".join(row.model_dump_json() for row in [*statements, *queries, *dropped])
+    assert "bo@example.org" not in written
+    assert "[EMAIL]" in written
+
+
+@pytest.mark.parametrize(("mode", "tags"), [("tag", [("health",)]), ("keep", [()]), ("drop", [])])
+def test_sensitive_statements_are_tagged_kept_or_dropped(
+    corpus: Path, tmp_path: Path, mode: str, tags: list[tuple[str, ...]]
+) -> None:
+    statements, _, dropped, _ = mined(corpus, tmp_path, sensitive=mode, statement_threshold=0.1)
+    assert [row.sensitive for row in statements if "diabetes" in row.text] == tags
+    assert ("sensitive" in [row.reason for row in dropped]) == (mode == "drop")
+
+
+def test_conversations_in_other_languages_are_dropped_with_the_language(corpus: Path, tmp_path: Path) -> None:
+    _, _, dropped, _ = mined(corpus, tmp_path)
+    assert ("language", "de") in [(row.reason, row.detail) for row in dropped]
+
+
+def test_a_statement_that_does_not_stand_alone_is_dropped(corpus: Path, tmp_path: Path) -> None:
+    _, _, dropped, _ = mined(corpus, tmp_path, statement_threshold=0.0)
+    assert "unresolved_reference" in [row.reason for row in dropped]
+
+
+def test_the_shard_size_changes_no_row(corpus: Path, tmp_path: Path) -> None:
+    first = mined(corpus, tmp_path / "a", shard_conversations=1)[0]
+    second = mined(corpus, tmp_path / "b", shard_conversations=100)[0]
+    assert [(row.id, row.family) for row in first] == [(row.id, row.family) for row in second]
+
+
+def test_an_empty_corpus_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(InputError, match="the corpus is empty"):
+        run(settings(tmp_path / "empty.jsonl"), tmp_path / "out", tmp_path / "cache")
+
+
+def test_conversations_without_candidates_give_empty_tables(tmp_path: Path) -> None:
+    (tmp_path / "dull.jsonl").write_text('{"messages": []}\n{"messages": [{"role": "user", "content": "ls -la"}]}\n')
+    statements, queries, dropped, report = mined(tmp_path / "dull.jsonl", tmp_path)
+    assert (statements, queries, dropped) == ([], [], [])
+    assert report["counts"]["conversations"] == 2
+
+
+def test_the_salt_may_come_from_the_environment(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="environment variable UPQA_TEST_SALT is not set"):
+        settings(corpus, user_salt="env:UPQA_TEST_SALT").salt()
+    monkeypatch.setenv("UPQA_TEST_SALT", "secret")
+    assert settings(corpus, user_salt="env:UPQA_TEST_SALT").salt() == "secret"
+
+
+def apart(corpus: Path, out: Path, cache: Path, fatal: int) -> int:
+    arguments = [settings(corpus).model_dump_json(), str(out), str(cache), str(fatal)]
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, check=False).returncode
+
+
+def test_a_run_killed_anywhere_goes_on_and_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+    assert apart(corpus, tmp_path / "whole", tmp_path / "cache-whole", 0) == 0
+    steps = int((tmp_path / "whole" / "steps").read_text())
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    for fatal in random.Random(11).sample(range(2, 9), 3):
+        assert apart(corpus, out, cache, fatal) == -9
+        assert not list(out.glob("*.parquet")) or cache.exists()
+    assert apart(corpus, out, cache, 0) == 0
+    assert int((out / "steps").read_text()) < steps
+    for table in TABLES:
+        assert (out / table).read_bytes() == (tmp_path / "whole" / table).read_bytes()
+    assert not list(out.glob(".*partial"))
