@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -52,10 +53,10 @@ class Prompt:
             InputError: `within` is not in the prompt, or `phrase` not in `within`.
         """
         base = self.text.rfind(within.strip())
-        at = within.strip().casefold().rfind(phrase.strip().casefold())
-        if base < 0 or at < 0 or not phrase.strip():
+        found = list(re.finditer(re.escape(phrase.strip()), within.strip(), re.IGNORECASE))
+        if base < 0 or not found or not phrase.strip():
             raise InputError(f"'{phrase}' does not stand in the question '{within}', so there is no token to edit at.")
-        last = base + at + len(phrase.strip()) - 1
+        last = base + found[-1].end() - 1
         for position, (start, end) in enumerate(self.spans):
             if start <= last < end:
                 return position

@@ -1,0 +1,65 @@
+"""Batched decoding gives what one-by-one decoding gives."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from editing.lm.generate import common_prefix, generate
+from editing.lm.load import LM
+
+QUESTIONS = ["What is my hobby?", "What is my hobby these days, would you say?", "Hi!", "What is my diet?"]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3_text", "gpt_neox"])
+@pytest.mark.parametrize("groups", [[0, 0, 0, 0], [0, 1, 0, 1], None])
+def test_batches_with_shared_prefixes_equal_plain_greedy_decoding(
+    family: str, groups: list[int] | None, make_lm: Callable[..., LM]
+) -> None:
+    lm = make_lm(family)
+    prompts = [lm.prompts.ask(question).ids for question in QUESTIONS]
+    found = generate(lm, prompts, max_new_tokens=7, batch_size=4, groups=groups)
+    for prompt, written in zip(prompts, found, strict=True):
+        ids = torch.tensor([prompt])
+        plain = lm.model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=7, do_sample=False, pad_token_id=0
+        )[0, len(prompt) :].tolist()
+        assert list(written.ids) == [token for token in plain if token not in lm.stop_ids]
+
+
+def test_an_answer_ends_by_itself_at_a_stop_token_and_otherwise_at_the_budget(make_lm: Callable[..., LM]) -> None:
+    lm = make_lm("llama")
+    prompts = [lm.prompts.ask(question).ids for question in QUESTIONS]
+    free = generate(lm, prompts, max_new_tokens=6, batch_size=4)
+    assert {written.finish for written in free} == {"length"}
+    stopping = LM(**{**vars(lm), "stop_ids": frozenset({free[0].ids[2]})})
+    found = generate(stopping, prompts, max_new_tokens=6, batch_size=4)
+    assert found[0].finish == "stop"
+    assert free[0].ids[: len(found[0].ids)] == found[0].ids
+    for before, after in zip(free, found, strict=True):
+        assert before.ids[: len(after.ids)] == after.ids
+
+
+def test_memory_that_runs_out_halves_the_batch(make_lm: Callable[..., LM], monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = make_lm("llama")
+    prompts = [lm.prompts.ask(question).ids for question in QUESTIONS]
+    expected = generate(lm, prompts, max_new_tokens=4, batch_size=4)
+    real = lm.model.forward
+
+    def small(*args: object, input_ids: torch.Tensor, **kwargs: object) -> object:
+        if len(input_ids) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(*args, input_ids=input_ids, **kwargs)
+
+    monkeypatch.setattr(lm.model, "forward", small)
+    assert generate(lm, prompts, max_new_tokens=4, batch_size=4) == expected
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), min_size=1, max_size=4))
+def test_the_common_prefix_is_common_and_leaves_every_row_a_token(rows: list[list[int]]) -> None:
+    length = common_prefix(rows)
+    assert all(row[:length] == rows[0][:length] and len(row) > length for row in rows)
+    longer = length + 1
+    assert any(len(row) <= longer for row in rows) or any(row[:longer] != rows[0][:longer] for row in rows)
