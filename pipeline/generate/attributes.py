@@ -23,7 +23,8 @@ _MACROS = {
     "{PLACE}": r"(?-i:[A-Z])[\w.'-]*(?:,? (?-i:[A-Z])[\w'-]*){0,3}",
 }
 _DETERMINERS = re.compile(
-    r"^(?:(?:an?|the|my|our|some|any|own|one of the|kind of|sort of|like|about|around|also|very|really)\s+)+",
+    r"^(?:(?:an?|the|my|our|some|any|own|one of the|kind of|sort of|like|about|around|also|very|really|"
+    r"(?:book|novel|film|movie|series|song|game|show)s?(?=\s+['‘\"]))\s+)+",
     re.IGNORECASE,
 )
 _HARD_STOP = re.compile(
@@ -187,7 +188,7 @@ def clip(text: str, *, loose: bool, max_words: int) -> str | None:
 
 _EMPTY_ALONE = frozenset(
     "company startup business firm agency shop store learn get always make do change start help create build work team "
-    "grow save money exams exam home something first second full".split()
+    "grow save money exams exam home something first second full learning playing working".split()
 )
 
 
@@ -198,7 +199,7 @@ def _cut(text: str, stop: re.Pattern[str]) -> str:
 
 def _trim(text: str) -> str:
     """`text` without determiners in front and function words or punctuation behind."""
-    text = _DETERMINERS.sub("", text.strip(" ,.;:!?'\"*_-–—"))
+    text = _DETERMINERS.sub("", text.strip(" ,.;:!?'\"*_-–—")).strip("'‘’\"")
     parts = text.split()
     while parts and parts[-1].casefold().strip(",.") in FUNCTION_WORDS - {"up", "out", "off", "myself"}:
         parts.pop()

@@ -59,9 +59,10 @@ class Composer:
         for topic in topics:
             self._accepted[topic.id][K.IMPLICIT] += self._mined(topic)
 
-    def lacking(self, topics: Iterable[Topic], kinds: Sequence[QuestionKind]) -> list[Topic]:
-        """Topics that still have no accepted candidate for one of `kinds`."""
-        return [topic for topic in topics if not all(self._accepted[topic.id][kind] for kind in kinds)]
+    def lacking(self, topics: Iterable[Topic]) -> list[tuple[Topic, frozenset[QuestionKind]]]:
+        """Topics for which some kind has no accepted candidate, with those kinds."""
+        open_kinds = [(t, frozenset(k for k in _WRITTEN if not self._accepted[t.id][k])) for t in topics]
+        return [(topic, kinds) for topic, kinds in open_kinds if kinds]
 
     def add(self, topic: Topic, candidates: Sequence[DraftQuestion]) -> None:
         """Judge candidates of the model and keep the good ones."""
@@ -128,6 +129,8 @@ class Composer:
 
     def _close_enough(self, kind: QuestionKind, score: _Closeness) -> bool:
         limits = self._config.ranking
+        if kind is K.REPHRASED:
+            return score.to_question >= limits.min_rephrased
         return score.to_question >= limits.min_to_question or score.to_statement >= limits.min_to_statement
 
     def _unstated(self, topic: Topic) -> list[DraftQuestion]:

@@ -27,8 +27,10 @@ class MatchingConfig(Section):
 class RankingConfig(Section):
     """When a sample of the model is taken; cosines of sentence embeddings."""
 
+    min_rephrased: float = Field(ge=-1, le=1)
+    """A generated rephrased question must be this close to a direct question we wrote for the attribute type."""
     min_to_question: float = Field(ge=-1, le=1)
-    """A generated question must be this close to a question we wrote of the same kind and attribute type, or ..."""
+    """A generated implicit or product question must be this close to one we wrote of the same kind and type, or ..."""
     min_to_statement: float = Field(ge=-1, le=1)
     """... this close to the statement."""
 
@@ -38,9 +40,9 @@ class GenerateConfig(Section):
 
     role: str
     """Role of `llm.roles` that writes."""
-    writer: Literal["more", "questions"]
-    """more: the model adds to questions we wrote for the attribute type, for small models. questions: it writes
-    rephrased, implicit and product questions from the fact alone. The name of the prompt in prompts/generate."""
+    writer: Literal["ideas", "questions"]
+    """ideas: one narrow task at a time, for small models. questions: rephrased, implicit and product questions in
+    one reply, for capable ones. Prompts in prompts/generate."""
     max_statements: int = Field(ge=1)
     """Statements worked on, each user's first ones first; the rest is dropped as not_sampled."""
     samples: int = Field(ge=1)

@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pipeline.core.progress import progress
-from pipeline.core.records import Draft, Dropped, Provenance, Query, QuestionKind, Statement
+from pipeline.core.records import Draft, Dropped, Provenance, Query, Statement
 from pipeline.generate.composer import Composer, Encode
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.topics import Topic, find_topics
 from pipeline.generate.writer import Writer
 from pipeline.validate.config import RulesConfig
 from pipeline.validate.rules import check_draft
-
-NEEDED = (QuestionKind.IMPLICIT, QuestionKind.PRODUCT)
-"""Kinds for which a further sample is spent while none is accepted."""
 
 
 class Generated(NamedTuple):
@@ -53,11 +50,11 @@ def generate_drafts(
     """
     topics, dropped = find_topics(statements, config.max_statements, rules)
     composer = Composer(topics, statements, queries, encode, config, rules)
-    samples, errors = _sample(topics, writer, composer, config)
+    replies, errors = _sample(topics, writer, composer, config)
     drafts = [
         topic.draft(
             composer.questions(topic),
-            Provenance(model=writer.model, prompts=writer.prompts, samples=samples[topic.id]),
+            Provenance(model=writer.model, prompts=writer.prompts, samples=replies[topic.id]),
             config.cluster_size,
         )
         for topic in topics
@@ -69,7 +66,7 @@ def generate_drafts(
         "users": len({draft.statement.user_id for draft in drafts}),
         "dropped": dict(Counter(row.reason for row in dropped)),
         "questions": _by_origin(drafts),
-        "samples": sum(samples.values()),
+        "replies": sum(replies.values()),
         "samples_rejected_by_rule": dict(composer.rejections.most_common()),
         "model_errors": dict(errors),
         "attribute_types": dict(Counter(draft.attribute_type for draft in drafts).most_common()),
@@ -81,21 +78,20 @@ def generate_drafts(
 def _sample(
     topics: Sequence[Topic], writer: Writer, composer: Composer, config: GenerateConfig
 ) -> tuple[Counter[str], Counter[str]]:
-    """Ask the model, again only where nothing it wrote was accepted; samples by topic, and errors by type."""
-    samples: Counter[str] = Counter()
+    """Ask the model, again only for kinds where nothing it wrote was accepted; replies by topic, errors by type."""
+    replies: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     for repeat in range(config.samples):
-        waiting = composer.lacking(topics, NEEDED)
-        if not waiting:
+        wanted = composer.lacking(topics)
+        if not wanted:
             break
-        with progress(f"writing questions, sample {repeat + 1}", len(waiting), "statements") as advance:
-            replies = writer.write(waiting, repeat, advance)
-        for written in replies:
-            samples[written.topic.id] += 1
-            if written.error:
-                errors[written.error] += 1
+        with progress(f"writing questions, sample {repeat + 1}", None, "replies") as advance:
+            samples = writer.write(wanted, repeat, advance)
+        for written in samples:
+            replies[written.topic.id] += written.replies
+            errors.update(written.errors)
             composer.add(written.topic, written.questions)
-    return samples, errors
+    return replies, errors
 
 
 def _by_origin(drafts: Sequence[Draft]) -> dict[str, dict[str, int]]:

@@ -1,42 +1,63 @@
-"""Questions written by a model: a small one adds to questions we wrote, a large one writes all kinds from the fact."""
+"""Questions written by a model: a small one has one narrow task at a time, a large one writes all kinds at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+import importlib.resources
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import yaml
 
 from pipeline.core.records import DraftQuestion, QuestionKind
+from pipeline.core.wording import stems
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.controls import rotated
 from pipeline.generate.topics import Topic
 from pipeline.llm.client import Client, Estimate
 from pipeline.llm.messages import Reply, Request
-from pipeline.llm.prompts import load_prompt
+from pipeline.llm.prompts import Prompt, load_prompt
+
+K = QuestionKind
+Read = Callable[[dict[str, Any], Topic], list[DraftQuestion]]
+
+
+class Task(NamedTuple):
+    """One prompt with what its reply means."""
+
+    prompt: str
+    """Name of the prompt in prompts/generate."""
+    kinds: frozenset[QuestionKind]
+    """Kinds it writes."""
+    read: Read
+    """From a reply to candidates."""
 
 
 class Written(NamedTuple):
-    """What one reply gave for one topic."""
+    """What the replies for one topic gave."""
 
     topic: Topic
     questions: tuple[DraftQuestion, ...]
-    """Candidates; empty when the reply was unusable."""
-    error: str | None
-    """Type of the error that made it unusable."""
+    """Candidates; empty when the replies were unusable."""
+    replies: int
+    """Replies spent."""
+    errors: tuple[str, ...]
+    """Types of the errors that made replies unusable."""
 
 
 class Writer:
     """Asks the generator role for questions."""
 
     def __init__(self, client: Client, prompts: Path, config: GenerateConfig) -> None:
-        """Load the prompt of `config.writer`.
+        """Load the prompts of `config.writer`.
 
         Raises:
-            ConfigError: the prompt file is missing or ill-formed.
+            ConfigError: a prompt file is missing or ill-formed.
         """
         self._client = client
-        self._prompt = load_prompt(prompts, f"generate/{config.writer}")
-        self._read = _READERS[config.writer]
+        self._tasks = [(task, load_prompt(prompts, f"generate/{task.prompt}")) for task in _TASKS[config.writer]]
         self._max_tokens = config.max_tokens
 
     @property
@@ -47,62 +68,93 @@ class Writer:
     @property
     def prompts(self) -> dict[str, str]:
         """Prompt id to sha256."""
-        return {self._prompt.id: self._prompt.sha256}
+        return {prompt.id: prompt.sha256 for _, prompt in self._tasks}
 
-    def write(self, topics: Sequence[Topic], repeat: int, advance: Callable[[float], None]) -> list[Written]:
-        """One reply for each topic, the sample `repeat`.
+    def write(
+        self, wanted: Sequence[tuple[Topic, frozenset[QuestionKind]]], repeat: int, advance: Callable[[float], None]
+    ) -> list[Written]:
+        """Sample `repeat` of the prompts that write a wanted kind, for each topic.
+
+        Args:
+            wanted: Topics, each with the kinds it lacks.
+            repeat: Index of the sample.
+            advance: Told of each reply.
 
         Raises:
             LLMError: the endpoint is down, refuses the key, or the budget is used up; finished calls are kept.
         """
-        written = []
-        outcomes = self._client.run([self._request(topic, repeat) for topic in topics], advance)
-        for topic, outcome in zip(topics, outcomes, strict=True):
+        # Prompt by prompt, so that the server's prefix cache holds the examples from one call to the next.
+        asked = [(i, task, p) for task, p in self._tasks for i, (_, kinds) in enumerate(wanted) if task.kinds & kinds]
+        requests = [self._request(wanted[i][0], prompt, repeat) for i, _, prompt in asked]
+        questions: list[list[DraftQuestion]] = [[] for _ in wanted]
+        errors: list[list[str]] = [[] for _ in wanted]
+        for (i, task, _), outcome in zip(asked, self._client.run(requests, advance), strict=True):
             if isinstance(outcome, Reply):
-                written.append(Written(topic, tuple(self._read(outcome.value, topic)), None))
+                questions[i] += task.read(outcome.value, wanted[i][0])
             else:
-                written.append(Written(topic, (), type(outcome).__name__))
-        return written
+                errors[i].append(type(outcome).__name__)
+        replies = Counter(i for i, _, _ in asked)
+        return [
+            Written(topic, tuple(questions[i]), replies[i], tuple(errors[i])) for i, (topic, _) in enumerate(wanted)
+        ]
 
     def estimate(self, topics: Sequence[Topic]) -> Estimate:
-        """What one sample for each topic would take."""
-        return self._client.estimate([self._request(topic, 0) for topic in topics])
+        """What one sample of every prompt for each topic would take."""
+        return self._client.estimate([self._request(topic, prompt, 0) for _, prompt in self._tasks for topic in topics])
 
-    def _request(self, topic: Topic, repeat: int) -> Request:
-        known = {
-            "statement": topic.statement.self_contained,
-            "attribute": topic.kind.name,
-            "target": topic.target,
-            "advice": " ".join(rotated(f"{topic.id}{repeat}", topic.kind.implicit)[:2]),
-            "shopping": " ".join(rotated(f"{topic.id}{repeat}", topic.kind.product)[:2]),
-        }
-        values = {name: known[name] for name in self._prompt.variables}
-        return Request(self._prompt.render(values), self._prompt.schema, self._max_tokens, repeat)
+    def _request(self, topic: Topic, prompt: Prompt, repeat: int) -> Request:
+        known = _variables(topic, repeat)
+        values = {name: known[name] for name in prompt.variables}
+        return Request(prompt.render(values), prompt.schema, self._max_tokens, repeat)
+
+
+def _variables(topic: Topic, repeat: int) -> Mapping[str, str]:
+    return {
+        "statement": topic.statement.self_contained,
+        "attribute": topic.kind.name,
+        "target": topic.target,
+        "question": rotated(f"{topic.kind.name}{repeat}", topic.kind.rephrased)[0],
+    }
+
+
+@functools.cache
+def goods() -> frozenset[tuple[str, ...]]:
+    """The things to buy of goods.yaml, as stems."""
+    text = importlib.resources.files(__package__).joinpath("goods.yaml").read_text(encoding="utf-8")
+    return frozenset(tuple(stems(thing)) for thing in yaml.safe_load(text))
 
 
 def _generated(kind: QuestionKind, text: str, topic: Topic) -> DraftQuestion:
     text = " ".join(text.split())
     # A model that repeats a question of ours word for word has not written it.
-    origin = "template" if text in topic.kind.questions(kind) else "generated"
-    return DraftQuestion(
-        kind=kind,
-        text=text,
-        origin=origin,
-        query_id=None,
-        accepted=(topic.target, *topic.aliases),
-    )
+    origin: Literal["template", "generated"] = "template" if text in topic.kind.questions(kind) else "generated"
+    accepted = (topic.target, *topic.aliases)
+    return DraftQuestion(kind=kind, text=text, origin=origin, query_id=None, accepted=accepted)
 
 
-def _read_more(value: dict[str, Any], topic: Topic) -> list[DraftQuestion]:
-    return [
-        _generated(QuestionKind.IMPLICIT, value["advice"], topic),
-        _generated(QuestionKind.PRODUCT, value["shopping"], topic),
-    ]
+def _read_ideas(value: dict[str, Any], topic: Topic) -> list[DraftQuestion]:
+    """The advice question, and a shopping question around the thing if it is one that can be bought."""
+    advice = _generated(K.IMPLICIT, value["advice"], topic)
+    thing = " ".join(value["thing"].split())
+    known = stems(thing)
+    if tuple(known) not in goods() and tuple(known[-1:]) not in goods():
+        return [advice]
+    return [advice, _generated(K.PRODUCT, f"Which {thing} should I buy?", topic)]
+
+
+def _read_rephrase(value: dict[str, Any], topic: Topic) -> list[DraftQuestion]:
+    return [_generated(K.REPHRASED, value["question"], topic)]
 
 
 def _read_questions(value: dict[str, Any], topic: Topic) -> list[DraftQuestion]:
-    kinds = (QuestionKind.REPHRASED, QuestionKind.IMPLICIT, QuestionKind.PRODUCT)
-    return [_generated(kind, value[kind.value], topic) for kind in kinds]
+    return [_generated(kind, value[kind.value], topic) for kind in (K.REPHRASED, K.IMPLICIT, K.PRODUCT)]
 
 
-_READERS = {"more": _read_more, "questions": _read_questions}
+_TASKS = {
+    "ideas": (
+        Task("ideas", frozenset([K.IMPLICIT, K.PRODUCT]), _read_ideas),
+        Task("rephrase", frozenset([K.REPHRASED]), _read_rephrase),
+    ),
+    "questions": (Task("questions", frozenset([K.REPHRASED, K.IMPLICIT, K.PRODUCT]), _read_questions),),
+}
+"""Prompts of each writer."""

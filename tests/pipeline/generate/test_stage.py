@@ -30,8 +30,10 @@ TEXTS = [
 
 def good(body: dict[str, Any]) -> str:
     fact = body["messages"][-1]["content"]
+    if "thing" not in json.dumps(body["response_format"]):
+        return json.dumps({"question": "How do I pass my days?"})
     advice = "How should I relax after a night shift?" if "nurse" in fact else "What should I pack for next weekend?"
-    return json.dumps({"advice": advice, "shopping": "Which shoes should I buy for a long day?"})
+    return json.dumps({"advice": advice, "thing": "shoes"})
 
 
 @pytest.fixture
@@ -45,8 +47,10 @@ def run(tmp_path: Path, config: GenerateConfig, rules: RulesConfig, bag_of_words
     """Run the stage against an endpoint with a stand-in encoder that never rejects."""
 
     def go(endpoint: FakeEndpoint, statements: list[Statement], queries: list[Query], **changes: Any) -> Generated:
-        lenient = config.ranking.model_copy(update={"min_to_question": -1.0, "min_to_statement": -1.0})
-        wanted = config.model_copy(update={"writer": "more", "samples": 2, "ranking": lenient} | changes)
+        lenient = config.ranking.model_copy(
+            update={"min_rephrased": -1.0, "min_to_question": -1.0, "min_to_statement": -1.0}
+        )
+        wanted = config.model_copy(update={"writer": "ideas", "samples": 2, "ranking": lenient} | changes)
         settings = load_llm(Path("params.yaml"))
         role = settings.roles["generator"].model_copy(update={"base_url": endpoint.base_url, "reply_attempts": 1})
         settings = settings.model_copy(
@@ -95,7 +99,7 @@ def test_what_the_model_wrote_is_marked_generated(
     nurse = run(endpoint, statements, []).drafts[0]
     texts = {question.kind: (question.text, question.origin) for question in nurse.questions}
     assert texts[K.IMPLICIT] == ("How should I relax after a night shift?", "generated")
-    assert texts[K.PRODUCT] == ("Which shoes should I buy for a long day?", "generated")
+    assert texts[K.PRODUCT] == ("Which shoes should I buy?", "generated")
     assert texts[K.EXPLICIT] == ("What is my profession?", "template")
 
 
@@ -116,29 +120,46 @@ def test_a_mined_query_that_fits_is_taken_before_a_generated_one(
 def test_where_the_rules_reject_every_sample_our_own_question_is_used(
     run: Run, statements: list[Statement], rules: RulesConfig
 ) -> None:
-    leaking = json.dumps({"advice": "How should I work as a nurse?", "shopping": "Which nurse should I buy?"})
-    with fake_endpoint(lambda body: leaking) as endpoint:
+    def leaking(body: dict[str, Any]) -> str:
+        task = json.dumps(body["response_format"])
+        advice = {"advice": "How should I work as a nurse?", "thing": "nurse shoes"}
+        return json.dumps(advice if "thing" in task else {"question": "Who knows that I am a nurse?"})
+
+    with fake_endpoint(leaking) as endpoint:
         generated = run(endpoint, statements[:1], [])
-        assert len(endpoint.requests) == 2
+        assert len(endpoint.requests) == 4
     nurse = generated.drafts[0]
-    assert {q.origin for q in nurse.questions if q.kind in (K.IMPLICIT, K.PRODUCT)} == {"template"}
-    assert nurse.provenance.samples == 2
-    assert generated.counts["samples_rejected_by_rule"]["leaks_target"] == 4
+    assert {q.origin for q in nurse.questions if q.kind in (K.REPHRASED, K.IMPLICIT, K.PRODUCT)} == {"template"}
+    assert nurse.provenance.samples == 4
+    assert generated.counts["samples_rejected_by_rule"]["leaks_target"] == 6
 
 
 def test_unusable_replies_are_counted_and_cost_no_statement(run: Run, statements: list[Statement]) -> None:
     with fake_endpoint(lambda body: "I cannot do that.") as endpoint:
         generated = run(endpoint, statements, [])
     assert len(generated.drafts) == 3
-    assert generated.counts["model_errors"] == {"UnparsableError": 6}
+    assert generated.counts["model_errors"] == {"UnparsableError": 12}
 
 
 def test_a_model_that_repeats_our_question_has_not_written_it(run: Run, statements: list[Statement]) -> None:
-    ours = {"advice": "How should I introduce myself at a party?", "shopping": "Which shoes should I buy for work?"}
-    with fake_endpoint(lambda body: json.dumps(ours)) as endpoint:
+    def ours(body: dict[str, Any]) -> str:
+        advice = {"advice": "How should I introduce myself at a party?", "thing": "shoes"}
+        return json.dumps(advice if "thing" in json.dumps(body["response_format"]) else {"question": "What do I do?"})
+
+    with fake_endpoint(ours) as endpoint:
         nurse = run(endpoint, statements[:1], []).drafts[0]
     origins = {question.kind: question.origin for question in nurse.questions}
     assert (origins[K.IMPLICIT], origins[K.PRODUCT]) == ("template", "generated")
+
+
+def test_a_thing_that_cannot_be_bought_makes_no_question(run: Run, statements: list[Statement]) -> None:
+    def odd(body: dict[str, Any]) -> str:
+        return good(body).replace("shoes", "big hug")
+
+    with fake_endpoint(odd) as endpoint:
+        nurse = run(endpoint, statements[:1], []).drafts[0]
+    origins = {question.kind: question.origin for question in nurse.questions}
+    assert (origins[K.IMPLICIT], origins[K.PRODUCT]) == ("generated", "template")
 
 
 def test_a_second_run_gives_the_same_drafts_without_a_call(
