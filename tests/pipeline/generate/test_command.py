@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.core.records import Draft, Dropped, Query, Statement
+from pipeline.core.tables import read_jsonl, write_parquet
+from pipeline.llm.testing import FakeEndpoint, fake_endpoint, request_key
+
+JOBS = "baker nurse plumber lawyer pilot dentist farmer teacher painter librarian".split()
+COMMAND = [sys.executable, "-m", "pipeline.generate"]
+
+
+def answer(body: dict[str, Any]) -> str:
+    advice = {"advice": "How should I get through a long working day?", "thing": "shoes"}
+    return json.dumps(
+        advice if "thing" in json.dumps(body["response_format"]) else {"question": "How do I earn a living?"}
+    )
+
+
+@pytest.fixture
+def mined(tmp_path: Path, make_statement: Callable[..., Statement], make_query: Callable[..., Query]) -> Path:
+    statements = [make_statement(f"I'm a {job} in Oslo.", user=f"u{i}") for i, job in enumerate(JOBS)]
+    write_parquet(tmp_path / "mined" / "statements.parquet", statements, Statement)
+    query = make_query("which wine goes well with grilled fish?")
+    write_parquet(tmp_path / "mined" / "queries.parquet", [query], Query)
+    return tmp_path / "mined"
+
+
+def settings(tmp_path: Path, endpoint: FakeEndpoint) -> Path:
+    """params.yaml as committed, with the generator at `endpoint`, one sample, one call at a time."""
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["generate"] |= {"writer": "ideas", "samples": 1}
+    params["llm"] |= {"cache": str(tmp_path / "calls.sqlite"), "concurrency": 1, "backoff_s": 0.0}
+    params["llm"]["roles"]["generator"] |= {"base_url": endpoint.base_url}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    return tmp_path / "params.yaml"
+
+
+def test_a_killed_stage_repeats_no_finished_call(tmp_path: Path, mined: Path) -> None:
+    """The stage is killed while a call is in flight, and run again: only that call may be made twice."""
+
+    def kills_at_the_seventh(body: dict[str, Any]) -> str:
+        if len(endpoint.requests) == 7 and process.poll() is None:
+            process.kill()
+            process.wait()
+        return answer(body)
+
+    with fake_endpoint(kills_at_the_seventh) as endpoint:
+        arguments = [
+            "--mined",
+            str(mined),
+            "--out",
+            str(tmp_path / "out"),
+            "--params",
+            str(settings(tmp_path, endpoint)),
+        ]
+        process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.DEVNULL)
+        assert process.wait() != 0
+        assert not (tmp_path / "out" / "drafts.jsonl").exists()
+        done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        times = Counter(request_key(body) for body in endpoint.requests)
+    assert sorted(times.values()) == [1] * (len(times) - 1) + [2]
+    drafts = list(read_jsonl(tmp_path / "out" / "drafts.jsonl", Draft))
+    dropped = list(read_jsonl(tmp_path / "out" / "dropped.jsonl", Dropped))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [draft.target for draft in drafts] == JOBS
+    assert dropped == []
+    assert report["counts"]["drafts"] == 10
+    assert report["llm"]["cached"] == 6
+
+
+def test_a_dry_run_prints_the_price_and_sends_nothing(tmp_path: Path, mined: Path) -> None:
+    with fake_endpoint(answer) as endpoint:
+        params = settings(tmp_path, endpoint)
+        done = subprocess.run(
+            [*COMMAND, "--mined", str(mined), "--params", str(params), "--dry-run"], capture_output=True, text=True
+        )
+        assert endpoint.requests == []
+    assert done.returncode == 0, done.stderr
+    assert "20 calls, 0 of them cached" in done.stderr
+    assert "$0.0000" in done.stderr
+
+
+def test_missing_input_is_one_line_that_names_the_file(tmp_path: Path) -> None:
+    done = subprocess.run([*COMMAND, "--mined", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"{tmp_path / 'statements.parquet'}: no such file" in done.stderr
+    assert "Traceback" not in done.stderr
