@@ -93,9 +93,9 @@ def test_a_span_is_a_pair_of_offsets() -> None:
 def test_time_is_linear_on_long_lines(unit: str) -> None:
     def seconds(repeats: int) -> float:
         text = unit * repeats
-        start = time.perf_counter()
+        start = time.process_time()
         sentences(text)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
-    small, large = min(seconds(20_000) for _ in range(3)), min(seconds(80_000) for _ in range(3))
-    assert large < 12 * small + 0.05  # quadratic time would be 16 times
+    small, large = min(seconds(20_000) for _ in range(4)), min(seconds(80_000) for _ in range(4))
+    assert large < 12 * small + 0.2  # quadratic time would be 16 times
