@@ -87,7 +87,8 @@ def email(draw: random.Random) -> str:
         [f"{first}.{last}", f"{first[0]}{last}{draw.randint(1, 99)}", f"{first}_{last}", f"{first}+shop"]
     )
     at, dot = draw.choice([("@", ".")] * 5 + [(" [at] ", " [dot] "), (" (at) ", ".")])
-    return f"{user}{at}{draw.choice(['gmail', 'mail.example', 'uni-example', 'proton'])}{dot}{draw.choice(['com', 'org', 'de'])}"
+    host = draw.choice(["gmail", "mail.example", "uni-example", "proton"])
+    return f"{user}{at}{host}{dot}{draw.choice(['com', 'org', 'de'])}"
 
 
 def phone(draw: random.Random) -> str:
@@ -270,9 +271,7 @@ def main() -> None:
     person_recall = sum(map(covered, persons)) / len(persons)
     for name, value in sorted(by_type.items()):
         typer.echo(f"{name}: {value:.3f}")
-    typer.echo(
-        f"structured recall {recall:.4f}, persons {person_recall:.3f}, precision {precision:.4f}, n = {len(everything)}"
-    )
+    typer.echo(f"structured recall {recall:.4f}, persons {person_recall:.3f}, precision {precision:.4f}")
     extra = {"by_type": by_type, "redactions_in_harmless_sentences": harmless}
     claims = [
         Claim("pii.recall_structured", recall, "share", None, None, len(everything), "planted identifiers", extra),

@@ -24,6 +24,13 @@ _MARKER = re.compile(
 
 _FIRST_PERSON = re.compile(r"\b(?:i|i['’]?(?:m|ve|d|ll)|my|me|mine|myself|we|our|us|im|ive)\b", re.IGNORECASE)
 _CODE = re.compile(r"^\s*(?://|/\*|#include|<[a-z/!]|\{|\}|import\s|def\s|return\b|SELECT\b|\$\s)")
+_NOT_REAL = re.compile(
+    r"\W*(?:(?:and|so|now|ok|okay|please|then)\s+)*(?:assum(?:e|ing)|suppos(?:e|ing)|imagine|pretend|act\s+as"
+    r"|let['’]?s\s+(?:say|assume|suppose|pretend)|say\s+(?:that\s+)?i\b|if\s+i\s+(?:was|were)\b)"
+    r"|\W*i\s+(?:play|move|cast|attack|roll|open|pick\s+up|go)\s+(?:\d|to\b|the\b|north|south|east|west)",
+    re.IGNORECASE,
+)
+"""A hypothesis, or a move in a game."""
 _QUERY = re.compile(
     r"\b(?:should\s+(?:i|we)\b|(?:can|could|would|will)\s+you\s+(?:please\s+)?(?:suggest|recommend|advise|plan"
     r"|give\s+(?:me|us)\s+(?:some\s+|an?\s+|a\s+few\s+)?(?:advice|tips|ideas|suggestions?|recommendations?|plan"
@@ -85,8 +92,9 @@ class Candidate(NamedTuple):
 
 
 def is_statement_candidate(sentence: str) -> bool:
-    """Whether the sentence speaks in the first person; `pipeline.mine.prefilter` picks among these."""
-    return bool(_FIRST_PERSON.search(sentence)) and not _CODE.match(sentence)
+    """Whether the sentence speaks in the first person and in earnest; `pipeline.mine.prefilter` picks among these."""
+    spoken = _FIRST_PERSON.search(sentence) and not _CODE.match(sentence)
+    return bool(spoken) and not _NOT_REAL.match(sentence)
 
 
 def is_query_candidate(sentence: str) -> bool:
