@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -36,9 +37,14 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
     "legend.frameon": False,
+    "figure.constrained_layout.use": True,
 }
+CROWDED = 85
+"""From this specificity on names stand to the left of their points."""
 LABELLED = 30
-"""More points than this get no names of their own."""
+"""More points than this get no names and intervals of their own."""
+SHORTEST_S = 1e-3
+"""Methods that edit nothing stand here on the logarithmic axis of seconds."""
 
 
 def write_plots(rows: list[dict[str, Any]], judge: str, folder: Path) -> list[Path]:
@@ -60,7 +66,7 @@ def write_plots(rows: list[dict[str, Any]], judge: str, folder: Path) -> list[Pa
                 # Without a date the same results give the same bytes.
                 metadata = {"Date": None} if form == "svg" else {"Software": None}
                 with atomic_write(path) as file:
-                    figure.savefig(file, format=form, dpi=144, bbox_inches="tight", metadata=metadata)
+                    figure.savefig(file, format=form, dpi=144, metadata=metadata)
                 written.append(path)
             plt.close(figure)
     return written
@@ -70,30 +76,26 @@ def recall_specificity(rows: list[dict[str, Any]], judge: str, colours: dict[str
     """Recall against specificity with curves of equal headline; bars are the intervals."""
     figure, axes = plt.subplots(figsize=(5.6, 5))
     _contours(axes)
-    for row in rows:
-        own = row["judges"][judge]
-        x, y = own["specificity"], own["recall"]
-        if x["value"] is None or y["value"] is None:
-            continue
-        colour = colours[row["method"]]
-        axes.errorbar(
-            100 * x["value"],
-            100 * y["value"],
-            xerr=[[100 * (x["value"] - x["low"])], [100 * (x["high"] - x["value"])]],
-            yerr=[[100 * (y["value"] - y["low"])], [100 * (y["high"] - y["value"])]],
-            fmt="o",
-            color=colour,
-            ms=5,
-            elinewidth=0.8,
-            alpha=0.9,
-        )
+    for method, colour in colours.items():
+        points = [row["judges"][judge] for row in rows if row["method"] == method]
+        points = [p for p in points if p["specificity"]["value"] is not None and p["recall"]["value"] is not None]
+        x, x_ends = _percent([p["specificity"] for p in points])
+        y, y_ends = _percent([p["recall"] for p in points])
+        axes.plot(x, y, "o", color=colour, ms=5, alpha=0.9)
         if len(rows) <= LABELLED:
-            axes.annotate(
-                row["method"], (100 * x["value"], 100 * y["value"]), (5, 5), textcoords="offset points", color=colour
-            )
+            axes.errorbar(x, y, xerr=x_ends, yerr=y_ends, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.6)
+            for at in zip(x, y, strict=True):
+                aside, side = ((-5, 5), "right") if at[0] > CROWDED else ((5, 5), "left")
+                axes.annotate(method, at, aside, textcoords="offset points", color=colour, ha=side)
     axes.set(xlim=(0, 103), ylim=(-3, 103), xlabel="specificity, %", ylabel="recall, %")
     axes.set_title("Recall and specificity")
     return figure
+
+
+def _percent(estimates: list[dict[str, Any]]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Values in percent, shape (n,), and how far their intervals reach down and up, shape (2, n)."""
+    ends = np.array([[e["low"], e["value"], e["high"]] for e in estimates], dtype=np.float64).reshape(-1, 3).T * 100
+    return ends[1], np.array([ends[1] - ends[0], ends[2] - ends[1]])
 
 
 def _contours(axes: Axes) -> None:
@@ -150,18 +152,15 @@ def _grouped(
 def cost_headline(rows: list[dict[str, Any]], judge: str, colours: dict[str, str]) -> Figure:
     """Headline against seconds per edit; the size of a point grows with the bytes stored per user."""
     figure, axes = plt.subplots(figsize=(5.6, 3.8))
-    for row in rows:
-        headline, cost = row["judges"][judge]["headline"]["value"], row["cost"]
-        seconds, stored = cost.get("seconds_per_edit"), cost.get("bytes_per_user")
-        if headline is None or seconds is None:
-            continue
-        size = 18 + 9 * np.log10(1 + (stored or 0))
-        x = max(seconds, 1e-4)
-        axes.scatter(x, 100 * headline, s=size, color=colours[row["method"]], alpha=0.9, linewidths=0)
+    for method, colour in colours.items():
+        own = [(row["judges"][judge]["headline"]["value"], row["cost"]) for row in rows if row["method"] == method]
+        shown = [(100 * h, c) for h, c in own if h is not None and c.get("seconds_per_edit") is not None]
+        x = [max(cost["seconds_per_edit"], SHORTEST_S) for _, cost in shown]
+        sizes = [18 + 9 * np.log10(1 + (cost.get("bytes_per_user") or 0)) for _, cost in shown]
+        axes.scatter(x, [h for h, _ in shown], s=sizes, color=colour, alpha=0.9, linewidths=0)
         if len(rows) <= LABELLED:
-            axes.annotate(
-                row["method"], (x, 100 * headline), (6, 4), textcoords="offset points", color=colours[row["method"]]
-            )
+            for at in zip(x, (h for h, _ in shown), strict=True):
+                axes.annotate(method, at, (6, 4), textcoords="offset points", color=colour)
     axes.set(xscale="log", ylim=(-3, 103), xlabel="seconds per edit", ylabel="headline, %")
     axes.set_title("Cost and headline")
     return figure
