@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.resources
+import copy
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import yaml
-
 from pipeline.core.records import DraftQuestion, QuestionKind
-from pipeline.core.wording import stems
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.controls import rotated
 from pipeline.generate.topics import Topic
@@ -33,6 +30,8 @@ class Task(NamedTuple):
     """Kinds it writes."""
     read: Read
     """From a reply to candidates."""
+    schema: Callable[[dict[str, Any], Topic], dict[str, Any]]
+    """The prompt's schema, narrowed to a topic."""
 
 
 class Written(NamedTuple):
@@ -85,7 +84,7 @@ class Writer:
         """
         # Prompt by prompt, so that the server's prefix cache holds the examples from one call to the next.
         asked = [(i, task, p) for task, p in self._tasks for i, (_, kinds) in enumerate(wanted) if task.kinds & kinds]
-        requests = [self._request(wanted[i][0], prompt, repeat) for i, _, prompt in asked]
+        requests = [self._request(wanted[i][0], task, prompt, repeat) for i, task, prompt in asked]
         questions: list[list[DraftQuestion]] = [[] for _ in wanted]
         errors: list[list[str]] = [[] for _ in wanted]
         for (i, task, _), outcome in zip(asked, self._client.run(requests, advance), strict=True):
@@ -100,12 +99,13 @@ class Writer:
 
     def estimate(self, topics: Sequence[Topic]) -> Estimate:
         """What one sample of every prompt for each topic would take."""
-        return self._client.estimate([self._request(topic, prompt, 0) for _, prompt in self._tasks for topic in topics])
+        requests = [self._request(topic, task, prompt, 0) for task, prompt in self._tasks for topic in topics]
+        return self._client.estimate(requests)
 
-    def _request(self, topic: Topic, prompt: Prompt, repeat: int) -> Request:
+    def _request(self, topic: Topic, task: Task, prompt: Prompt, repeat: int) -> Request:
         known = _variables(topic, repeat)
         values = {name: known[name] for name in prompt.variables}
-        return Request(prompt.render(values), prompt.schema, self._max_tokens, repeat)
+        return Request(prompt.render(values), task.schema(prompt.schema, topic), self._max_tokens, repeat)
 
 
 def _variables(topic: Topic, repeat: int) -> Mapping[str, str]:
@@ -117,11 +117,19 @@ def _variables(topic: Topic, repeat: int) -> Mapping[str, str]:
     }
 
 
-@functools.cache
-def goods() -> frozenset[tuple[str, ...]]:
-    """The things to buy of goods.yaml, as stems."""
-    text = importlib.resources.files(__package__).joinpath("goods.yaml").read_text(encoding="utf-8")
-    return frozenset(tuple(stems(thing)) for thing in yaml.safe_load(text))
+_NOUN = re.compile(r"^(?:Which|What) ([a-z -]{3,30}?) should I buy")
+_ANY_NOUN = "[a-z -]{3,30}"
+
+
+def _ideas_schema(schema: dict[str, Any], topic: Topic) -> dict[str, Any]:
+    """The schema with the thing to buy narrowed to the things in our shopping questions for the attribute type."""
+    nouns = sorted({match.group(1) for text in topic.kind.product if (match := _NOUN.match(text))})
+    if not nouns:
+        return schema
+    narrowed = copy.deepcopy(schema)
+    shopping = narrowed["properties"]["shopping"]
+    shopping["pattern"] = shopping["pattern"].replace(_ANY_NOUN, f"({'|'.join(nouns)})")
+    return narrowed
 
 
 def _generated(kind: QuestionKind, text: str, topic: Topic) -> DraftQuestion:
@@ -132,14 +140,12 @@ def _generated(kind: QuestionKind, text: str, topic: Topic) -> DraftQuestion:
     return DraftQuestion(kind=kind, text=text, origin=origin, query_id=None, accepted=accepted)
 
 
+def _as_it_is(schema: dict[str, Any], topic: Topic) -> dict[str, Any]:
+    return schema
+
+
 def _read_ideas(value: dict[str, Any], topic: Topic) -> list[DraftQuestion]:
-    """The advice question, and a shopping question around the thing if it is one that can be bought."""
-    advice = _generated(K.IMPLICIT, value["advice"], topic)
-    thing = " ".join(value["thing"].split())
-    known = stems(thing)
-    if tuple(known) not in goods() and tuple(known[-1:]) not in goods():
-        return [advice]
-    return [advice, _generated(K.PRODUCT, f"Which {thing} should I buy?", topic)]
+    return [_generated(K.IMPLICIT, value["advice"], topic), _generated(K.PRODUCT, value["shopping"], topic)]
 
 
 def _read_rephrase(value: dict[str, Any], topic: Topic) -> list[DraftQuestion]:
@@ -152,9 +158,9 @@ def _read_questions(value: dict[str, Any], topic: Topic) -> list[DraftQuestion]:
 
 _TASKS = {
     "ideas": (
-        Task("ideas", frozenset([K.IMPLICIT, K.PRODUCT]), _read_ideas),
-        Task("rephrase", frozenset([K.REPHRASED]), _read_rephrase),
+        Task("ideas", frozenset([K.IMPLICIT, K.PRODUCT]), _read_ideas, _ideas_schema),
+        Task("rephrase", frozenset([K.REPHRASED]), _read_rephrase, _as_it_is),
     ),
-    "questions": (Task("questions", frozenset([K.REPHRASED, K.IMPLICIT, K.PRODUCT]), _read_questions),),
+    "questions": (Task("questions", frozenset([K.REPHRASED, K.IMPLICIT, K.PRODUCT]), _read_questions, _as_it_is),),
 }
 """Prompts of each writer."""

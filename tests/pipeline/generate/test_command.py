@@ -20,9 +20,9 @@ COMMAND = [sys.executable, "-m", "pipeline.generate"]
 
 
 def answer(body: dict[str, Any]) -> str:
-    advice = {"advice": "How should I get through a long working day?", "thing": "shoes"}
+    advice = {"advice": "How should I get through a long working day?", "shopping": "Which tools should I buy for it?"}
     return json.dumps(
-        advice if "thing" in json.dumps(body["response_format"]) else {"question": "How do I earn a living?"}
+        advice if "shopping" in json.dumps(body["response_format"]) else {"question": "How do I earn a living?"}
     )
 
 

@@ -30,10 +30,14 @@ TEXTS = [
 
 def good(body: dict[str, Any]) -> str:
     fact = body["messages"][-1]["content"]
-    if "thing" not in json.dumps(body["response_format"]):
+    if "shopping" not in json.dumps(body["response_format"]):
         return json.dumps({"question": "How do I pass my days?"})
-    advice = "How should I relax after a night shift?" if "nurse" in fact else "What should I pack for next weekend?"
-    return json.dumps({"advice": advice, "thing": "shoes"})
+    if "nurse" not in fact:
+        return json.dumps(
+            {"advice": "What should I pack for next weekend?", "shopping": "Which car should I buy for it?"}
+        )
+    advice = "How should I relax after a night shift?"
+    return json.dumps({"advice": advice, "shopping": "Which tools should I buy for a long day?"})
 
 
 @pytest.fixture
@@ -99,7 +103,7 @@ def test_what_the_model_wrote_is_marked_generated(
     nurse = run(endpoint, statements, []).drafts[0]
     texts = {question.kind: (question.text, question.origin) for question in nurse.questions}
     assert texts[K.IMPLICIT] == ("How should I relax after a night shift?", "generated")
-    assert texts[K.PRODUCT] == ("Which shoes should I buy?", "generated")
+    assert texts[K.PRODUCT] == ("Which tools should I buy for a long day?", "generated")
     assert texts[K.EXPLICIT] == ("What is my profession?", "template")
 
 
@@ -122,8 +126,8 @@ def test_where_the_rules_reject_every_sample_our_own_question_is_used(
 ) -> None:
     def leaking(body: dict[str, Any]) -> str:
         task = json.dumps(body["response_format"])
-        advice = {"advice": "How should I work as a nurse?", "thing": "nurse shoes"}
-        return json.dumps(advice if "thing" in task else {"question": "Who knows that I am a nurse?"})
+        advice = {"advice": "How should I work as a nurse?", "shopping": "Which tools should I buy for a nurse?"}
+        return json.dumps(advice if "shopping" in task else {"question": "Who knows that I am a nurse?"})
 
     with fake_endpoint(leaking) as endpoint:
         generated = run(endpoint, statements[:1], [])
@@ -143,23 +147,18 @@ def test_unusable_replies_are_counted_and_cost_no_statement(run: Run, statements
 
 def test_a_model_that_repeats_our_question_has_not_written_it(run: Run, statements: list[Statement]) -> None:
     def ours(body: dict[str, Any]) -> str:
-        advice = {"advice": "How should I introduce myself at a party?", "thing": "shoes"}
-        return json.dumps(advice if "thing" in json.dumps(body["response_format"]) else {"question": "What do I do?"})
+        advice = {
+            "advice": "How should I introduce myself at a party?",
+            "shopping": "Which tools should I buy for a long day?",
+        }
+        return json.dumps(
+            advice if "shopping" in json.dumps(body["response_format"]) else {"question": "What do I do?"}
+        )
 
     with fake_endpoint(ours) as endpoint:
         nurse = run(endpoint, statements[:1], []).drafts[0]
     origins = {question.kind: question.origin for question in nurse.questions}
     assert (origins[K.IMPLICIT], origins[K.PRODUCT]) == ("template", "generated")
-
-
-def test_a_thing_that_cannot_be_bought_makes_no_question(run: Run, statements: list[Statement]) -> None:
-    def odd(body: dict[str, Any]) -> str:
-        return good(body).replace("shoes", "big hug")
-
-    with fake_endpoint(odd) as endpoint:
-        nurse = run(endpoint, statements[:1], []).drafts[0]
-    origins = {question.kind: question.origin for question in nurse.questions}
-    assert (origins[K.IMPLICIT], origins[K.PRODUCT]) == ("generated", "template")
 
 
 def test_a_second_run_gives_the_same_drafts_without_a_call(
