@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.records import DraftQuestion, Query, QuestionKind, Statement
-from pipeline.core.wording import stems, words
+from pipeline.core.wording import FUNCTION_WORDS, content_stems, stems, words
 from pipeline.embedding import Vectors
 from pipeline.generate.attributes import AttributeType, find_attribute, taxonomy
 from pipeline.generate.config import GenerateConfig
@@ -68,11 +68,20 @@ class Composer:
         """Judge candidates of the model and keep the good ones."""
         for question, score in zip(candidates, self._scores(topic, candidates), strict=True):
             faults = [str(reason) for reason, _ in question_faults(self._bare[topic.id], question, self._rules)]
-            if not faults and not self._close_enough(question.kind, score):
-                faults = ["ranking"]
-            self.rejections.update(faults)
+            faults = faults or list(self._doubts(topic, question, score))
+            self.rejections.update(f"{question.kind}.{fault}" for fault in faults)
             if not faults:
-                self._accepted[topic.id][question.kind].append(Ranked(score.rank, question))
+                self._accepted[topic.id][question.kind].append(Ranked(score, question))
+
+    def _doubts(self, topic: Topic, question: DraftQuestion, score: float) -> Iterator[str]:
+        """Why a sample that keeps the rules is not taken; stricter than the rules, for ours are always at hand."""
+        if score < getattr(self._config.ranking, question.kind.value):
+            yield "ranking"
+        if content_stems(topic.target) & content_stems(question.text):
+            yield "half_leak"
+        last = words(question.text)[-1]
+        if last in FUNCTION_WORDS - _FINAL or len(last) == 1:
+            yield "unfinished"
 
     def questions(self, topic: Topic) -> tuple[DraftQuestion, ...]:
         """The questions of the four kinds and the controls; no two alike."""
@@ -118,20 +127,18 @@ class Composer:
                 found.append(Ranked(2.0 + float(to_question[index] + to_statement[index]), question))
         return found
 
-    def _scores(self, topic: Topic, candidates: Sequence[DraftQuestion]) -> list[_Closeness]:
+    def _scores(self, topic: Topic, candidates: Sequence[DraftQuestion]) -> list[float]:
+        """Closeness of each candidate: a rephrased question to our direct ones, others to the statement."""
         vectors = self._encode([candidate.text for candidate in candidates])
-        to_statement = vectors @ self._encode([topic.statement.self_contained])[0]
-        to_question = [
-            float((vector @ self._encode(topic.kind.questions(candidate.kind)).T).max())
+        anchors = {
+            K.REPHRASED: self._encode([*topic.kind.rephrased, *topic.kind.explicit]),
+            K.IMPLICIT: self._encode([topic.statement.self_contained]),
+            K.PRODUCT: self._encode([topic.statement.self_contained]),
+        }
+        return [
+            float((vector @ anchors[candidate.kind].T).max())
             for vector, candidate in zip(vectors, candidates, strict=True)
         ]
-        return [_Closeness(float(a), b) for a, b in zip(to_statement, to_question, strict=True)]
-
-    def _close_enough(self, kind: QuestionKind, score: _Closeness) -> bool:
-        limits = self._config.ranking
-        if kind is K.REPHRASED:
-            return score.to_question >= limits.min_rephrased
-        return score.to_question >= limits.min_to_question or score.to_statement >= limits.min_to_statement
 
     def _unstated(self, topic: Topic) -> list[DraftQuestion]:
         said = self._by_user.get(topic.statement.user_id, [])
@@ -153,15 +160,6 @@ class Composer:
         return relevance
 
 
-class _Closeness(NamedTuple):
-    to_statement: float
-    to_question: float
-
-    @property
-    def rank(self) -> float:
-        return self.to_statement + self.to_question
-
-
 class _Memory:
     """An encoder that embeds every text once."""
 
@@ -177,6 +175,8 @@ class _Memory:
 
 
 _WRITTEN = (K.REPHRASED, K.IMPLICIT, K.PRODUCT)
+_FINAL = frozenset(["me", "myself", "for", "in", "on", "with", "about", "at", "of", "off", "do", "am", "from", "it"])
+"""Function words with which a question may well end."""
 
 
 def _texts(topics: Sequence[Topic], statements: Sequence[Statement]) -> Iterator[str]:

@@ -27,12 +27,12 @@ class MatchingConfig(Section):
 class RankingConfig(Section):
     """When a sample of the model is taken; cosines of sentence embeddings."""
 
-    min_rephrased: float = Field(ge=-1, le=1)
+    rephrased: float = Field(ge=-1, le=1)
     """A generated rephrased question must be this close to a direct question we wrote for the attribute type."""
-    min_to_question: float = Field(ge=-1, le=1)
-    """A generated implicit or product question must be this close to one we wrote of the same kind and type, or ..."""
-    min_to_statement: float = Field(ge=-1, le=1)
-    """... this close to the statement."""
+    implicit: float = Field(ge=-1, le=1)
+    """A generated implicit question must be this close to the statement."""
+    product: float = Field(ge=-1, le=1)
+    """A generated product question must be this close to the statement."""
 
 
 class GenerateConfig(Section):

@@ -51,9 +51,7 @@ def run(tmp_path: Path, config: GenerateConfig, rules: RulesConfig, bag_of_words
     """Run the stage against an endpoint with a stand-in encoder that never rejects."""
 
     def go(endpoint: FakeEndpoint, statements: list[Statement], queries: list[Query], **changes: Any) -> Generated:
-        lenient = config.ranking.model_copy(
-            update={"min_rephrased": -1.0, "min_to_question": -1.0, "min_to_statement": -1.0}
-        )
+        lenient = config.ranking.model_copy(update={"rephrased": -1.0, "implicit": -1.0, "product": -1.0})
         wanted = config.model_copy(update={"writer": "ideas", "samples": 2, "ranking": lenient} | changes)
         settings = load_llm(Path("params.yaml"))
         role = settings.roles["generator"].model_copy(update={"base_url": endpoint.base_url, "reply_attempts": 1})
@@ -135,7 +133,16 @@ def test_where_the_rules_reject_every_sample_our_own_question_is_used(
     nurse = generated.drafts[0]
     assert {q.origin for q in nurse.questions if q.kind in (K.REPHRASED, K.IMPLICIT, K.PRODUCT)} == {"template"}
     assert nurse.provenance.samples == 4
-    assert generated.counts["samples_rejected_by_rule"]["leaks_target"] == 6
+    rejected = generated.counts["samples_rejected_by_rule"]
+    assert {rejected[f"{kind}.leaks_target"] for kind in ("rephrased", "implicit", "product")} == {2}
+
+
+@pytest.mark.parametrize("advice", ["What should I do for the?", "How should I treat daughters at home?"])
+def test_unfinished_and_half_leaking_samples_are_not_taken(run: Run, statements: list[Statement], advice: str) -> None:
+    reply = json.dumps({"advice": advice, "shopping": "Which car should I buy for the summer?"})
+    with fake_endpoint(lambda body: reply) as endpoint:
+        (draft,) = run(endpoint, statements[2:3], []).drafts
+    assert {q.origin for q in draft.questions if q.kind is K.IMPLICIT} == {"template"}
 
 
 def test_unusable_replies_are_counted_and_cost_no_statement(run: Run, statements: list[Statement]) -> None:

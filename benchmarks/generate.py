@@ -1,0 +1,236 @@
+"""How many statements become valid preferences, how many of those are good, and what a kill costs.
+
+`python -m benchmarks.generate measure` writes benchmarks/results/generate.json from data/generated, data/upqa and the
+labels. `python -m benchmarks.generate sheet` prints 50 random valid preferences for reading, without saying what wrote
+them. `python -m benchmarks.generate compare` asks the local models of params.yaml for the same statements.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+
+from benchmarks.claims import ROOT, Claim, write
+from pipeline.core.config import load_section
+from pipeline.core.progress import console
+from pipeline.core.records import TARGET_KINDS, Preference, Query, Question, Statement, content_id
+from pipeline.core.tables import read_parquet, write_parquet
+from pipeline.embedding import embed
+from pipeline.generate.composer import Composer
+from pipeline.generate.config import GenerateConfig
+from pipeline.generate.topics import find_topics
+from pipeline.generate.writer import Writer
+from pipeline.llm.client import Client
+from pipeline.llm.config import load_llm
+from pipeline.llm.testing import fake_endpoint, request_key
+from pipeline.validate.config import ValidateConfig
+
+LABELS = ROOT / "benchmarks" / "labels" / "generated_preferences.jsonl"
+"""One label a line: id and content hash of a preference, and four yes-or-no answers of the reader."""
+ASPECTS = ("true_fact", "target_right", "answerable", "no_leak")
+"""A preference is good when all four hold."""
+JOBS = "baker nurse plumber lawyer pilot dentist farmer teacher painter librarian architect translator".split()
+
+app = typer.Typer(add_completion=False)
+
+
+def wilson(good: int, n: int) -> tuple[float, float]:
+    """The 95% Wilson interval of a share."""
+    z = 1.96
+    centre = (good + z * z / 2) / (n + z * z)
+    half = z * math.sqrt(good * (n - good) / n + z * z / 4) / (n + z * z)
+    return centre - half, centre + half
+
+
+def released(dataset: Path) -> list[tuple[Preference, list[Question]]]:
+    """Every valid preference of all splits with its questions, by id."""
+    preferences = [
+        p for path in sorted((dataset / "preferences").glob("*.parquet")) for p in read_parquet(path, Preference)
+    ]
+    questions: dict[str, list[Question]] = {preference.id: [] for preference in preferences}
+    for path in sorted((dataset / "questions").glob("*.parquet")):
+        for question in read_parquet(path, Question):
+            questions[question.preference_id].append(question)
+    return [(p, questions[p.id]) for p in sorted(preferences, key=lambda p: p.id)]
+
+
+def content_hash(preference: Preference, questions: Sequence[Question]) -> str:
+    """What a label is about; a label of another content does not count."""
+    texts = sorted((q.kind, q.text) for q in questions if q.kind in TARGET_KINDS)
+    return content_id(preference.attribute_type, preference.target, texts)
+
+
+@app.command()
+def sheet(dataset: Path = Path("data/upqa"), count: int = 50, seed: int = 0) -> None:
+    """Print random valid preferences as JSON lines, ready to be labelled."""
+    rows = released(dataset)
+    for preference, questions in random.Random(seed).sample(rows, min(count, len(rows))):
+        shown = {q.kind: q.text for q in questions if q.kind in TARGET_KINDS}
+        row = {"id": preference.id, "content": content_hash(preference, questions), "said": preference.statement}
+        typer.echo(json.dumps({**row, "type": preference.attribute_type, "target": preference.target, **shown}))
+
+
+@app.command()
+def measure(
+    mined: Path = Path("data/mined"), generated: Path = Path("data/generated"), dataset: Path = Path("data/upqa")
+) -> None:
+    """Write the claims."""
+    claims = [valid_rate(mined, generated, dataset), repeated_calls_after_kill()]
+    good = good_rate(dataset)
+    write("generate", "python -m benchmarks.generate measure", [*claims, *([good] if good else [])])
+
+
+def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
+    """Share of mined statements that become a valid preference; where the others were lost is in `extra`."""
+    statements = sum(1 for _ in read_parquet(mined / "statements.parquet", Statement))
+    rows = released(dataset)
+    report = json.loads((generated / "report.json").read_text(encoding="utf-8"))
+    validated = json.loads((dataset / "report.json").read_text(encoding="utf-8"))
+    origins = Counter(f"{q.kind}.{q.origin}" for _, questions in rows for q in questions if q.kind in TARGET_KINDS)
+    low, high = wilson(len(rows), statements)
+    return Claim(
+        "generate.valid_rate",
+        len(rows) / statements,
+        "share",
+        low,
+        high,
+        statements,
+        "statements of the sharegpt corpus that become a valid preference",
+        {
+            "users": len({preference.user_id for preference, _ in rows}),
+            "seconds": report["seconds"],
+            "dropped_by_generate": report["counts"]["dropped"],
+            "samples_rejected_by_rule": report["counts"]["samples_rejected_by_rule"],
+            "model_errors": report["counts"]["model_errors"],
+            "replies": report["counts"]["replies"],
+            "validate": validated.get("counts", {}),
+            "questions_by_kind_and_origin": dict(sorted(origins.items())),
+        },
+    )
+
+
+def good_rate(dataset: Path) -> Claim | None:
+    """Share of read preferences that are good; None while no label fits the data."""
+    contents = {content_hash(preference, questions) for preference, questions in released(dataset)}
+    labels = [json.loads(line) for line in LABELS.read_text(encoding="utf-8").splitlines()] if LABELS.exists() else []
+    fitting = [label for label in labels if label["content"] in contents]
+    if not fitting:
+        console.print("generate.good_rate: no label fits data/upqa; print a sheet, read it, and label it anew.")
+        return None
+    good = sum(all(label[aspect] for aspect in ASPECTS) for label in fitting)
+    low, high = wilson(good, len(fitting))
+    failed = {aspect: sum(not label[aspect] for label in fitting) for aspect in ASPECTS}
+    return Claim(
+        "generate.good_rate",
+        good / len(fitting),
+        "share",
+        low,
+        high,
+        len(fitting),
+        "random valid preferences read by one reader who did not see the origin of the questions",
+        {"failed_by_aspect": failed, "labels": len(labels)},
+    )
+
+
+def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 9, 15)) -> Claim:
+    """Calls made again although they had finished, over several kills of the same stage."""
+
+    def answer(body: dict[str, Any]) -> str:
+        if len(endpoint.requests) in kills:
+            kills.discard(len(endpoint.requests))
+            running[-1].send_signal(signal.SIGKILL)
+            running[-1].wait()
+        advice = {"advice": "How should I get through a long day?", "shopping": "Which tools should I buy for it?"}
+        return json.dumps(
+            advice if "shopping" in json.dumps(body["response_format"]) else {"question": "What do I do?"}
+        )
+
+    kills, running = set(kill_after), []
+    with tempfile.TemporaryDirectory() as folder, fake_endpoint(answer) as endpoint:
+        root = Path(folder)
+        write_parquet(root / "mined" / "statements.parquet", [_made_up(job) for job in JOBS], Statement)
+        write_parquet(root / "mined" / "queries.parquet", [], Query)
+        params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        params["generate"] |= {"writer": "ideas", "samples": 1}
+        params["llm"] |= {"cache": str(root / "calls.sqlite"), "concurrency": 1}
+        params["llm"]["roles"]["generator"] |= {"base_url": endpoint.base_url}
+        (root / "params.yaml").write_text(yaml.safe_dump(params))
+        options = ["--mined", root / "mined", "--out", root / "out", "--params", root / "params.yaml"]
+        code = 1
+        while code != 0 and len(running) <= len(kill_after):
+            running.append(subprocess.Popen([sys.executable, "-m", "pipeline.generate", *map(str, options)], cwd=ROOT))
+            code = running[-1].wait()
+        times = Counter(request_key(body) for body in endpoint.requests)
+        # The call in flight at a kill had not finished; anything beyond one such repeat a kill is a finished call.
+        repeated = sum(times.values()) - len(times) - len(kill_after)
+    return Claim(
+        "generate.repeated_calls_after_kill",
+        repeated,
+        "calls",
+        None,
+        None,
+        len(times),
+        f"SIGKILL while calls {kill_after} were in flight; those {len(kill_after)} calls had not finished",
+    )
+
+
+def _made_up(job: str) -> Statement:
+    text = f"I'm a {job} in Oslo."
+    evidence = {"source": "jsonl", "conversation": job, "turn": 0, "start": 0, "end": len(text)}
+    fields = {"id": content_id(text), "user_id": job, "evidence": evidence, "text": text, "self_contained": text}
+    labels = {"family": "profession", "confidence": 0.9, "sensitive": (), "language": "en", "license": "CC0-1.0"}
+    return Statement.model_validate({**fields, **labels, "redactions": (), "history": ()})
+
+
+@app.command()
+def compare(mined: Path = Path("data/mined"), count: int = 40, params: Path = Path("params.yaml")) -> None:
+    """Write benchmarks/results/generate_models.json: share of first samples that each local model gets accepted."""
+    config = load_section(params, "generate", GenerateConfig)
+    rules = load_section(params, "validate", ValidateConfig).rules
+    settings = load_llm(params)
+    statements = list(read_parquet(mined / "statements.parquet", Statement))
+    topics = find_topics(statements, count, rules).kept
+    claims = []
+    for model in settings.local.models:
+        role = settings.role(config.role).model_copy(update={"base_url": "local", "model": model})
+        composer = Composer(topics, statements, [], partial(embed, dtype=config.encoder_dtype), config, rules)
+        with Client(config.role, settings.model_copy(update={"roles": {config.role: role}})) as client:
+            written = Writer(client, ROOT / "prompts", config).write(composer.lacking(topics), 0, lambda done: None)
+        accepted = Counter[str]()
+        for item in written:
+            composer.add(item.topic, item.questions)
+        for _, missing in composer.lacking(topics):
+            accepted.subtract(str(kind) for kind in missing)
+        kinds = [str(kind) for kind in TARGET_KINDS[1:]]
+        total = {kind: len(topics) + accepted[kind] for kind in kinds}
+        low, high = wilson(sum(total.values()), len(topics) * len(kinds))
+        claims.append(
+            Claim(
+                f"generate.accepted_share.{model}",
+                sum(total.values()) / (len(topics) * len(kinds)),
+                "share",
+                low,
+                high,
+                len(topics) * len(kinds),
+                "questions of the first sample that pass the rules and the ranking",
+                {"accepted": total, "rejected_by_rule": dict(composer.rejections), "topics": len(topics)},
+            )
+        )
+    write("generate_models", f"python -m benchmarks.generate compare --count {count}", claims)
+
+
+if __name__ == "__main__":
+    app()
