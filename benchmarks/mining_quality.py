@@ -24,7 +24,7 @@ from pipeline.mine.detector import head_from
 from pipeline.mine.labelled import FOLDS, Labelled, labelled
 from pipeline.mine.pii import redact
 from pipeline.mine.prefilter import prefilter_from
-from pipeline.mine.rewrite import self_contained
+from pipeline.mine.rewrite import asks_alone, self_contained
 from pipeline.mine.train import seed_candidates, train_head, train_prefilter, training_features
 
 SAMPLES = 1000
@@ -58,7 +58,8 @@ def judged(kind: Kind, threshold: float) -> list[Judged]:
         for number, row in enumerate(rows):
             if row.fold == fold and row.weight:
                 passes = row.reachable and (prefilter is None or prefilter.keeps(row.candidate))
-                alone = kind == "query" or self_contained(redact(row.candidate.text).text) is not None
+                text = redact(row.candidate.text).text
+                alone = asks_alone(text) if kind == "query" else self_contained(text) is not None
                 found.append(Judged(row, passes and alone and probabilities[number] >= threshold))
     return found
 

@@ -186,7 +186,8 @@ def address(draw: random.Random) -> str:
 
 def handle(draw: random.Random) -> str:
     """A user name with its @."""
-    return f"@{draw.choice(FIRST).lower()}{draw.choice(['_', ''])}{draw.choice(LAST).lower()}{draw.choice(['', '7', '_x'])}"
+    first, last = draw.choice(FIRST).lower(), draw.choice(LAST).lower()
+    return f"@{first}{draw.choice(['_', ''])}{last}{draw.choice(['', '7', '_x'])}"
 
 
 def person(draw: random.Random) -> str:

@@ -21,7 +21,7 @@ from pipeline.mine.language import user_language
 from pipeline.mine.pii import Redacted, redact
 from pipeline.mine.prefilter import Prefilter, load_prefilter
 from pipeline.mine.reasons import DropReason
-from pipeline.mine.rewrite import self_contained
+from pipeline.mine.rewrite import asks_alone, self_contained
 from pipeline.mine.sensitive import sensitive_categories
 
 STAGE = "mine"
@@ -141,6 +141,8 @@ def _judge(one: _Found, probability: float, group: str, settings: MineSettings) 
     if len(_PLACEHOLDER.sub(" ", redacted.text).split()) < _LEAST_WORDS_LEFT and redacted.log:
         return _drop(one, redacted, DropReason.MOSTLY_REDACTED, redacted.text)
     if one.candidate.kind == "query":
+        if not asks_alone(redacted.text):
+            return _drop(one, redacted, DropReason.UNRESOLVED_REFERENCE, redacted.text)
         return _query(one, redacted, probability, group)
     return _statement(one, redacted, probability, group, settings)
 

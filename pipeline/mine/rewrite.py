@@ -70,7 +70,7 @@ _DEMONSTRATIVE = re.compile(
     r"|\b(?:above|below|aforementioned|aforesaid|as\s+(?:mentioned|described|stated|said))\b|\byour\s+(?:answer"
     r"|response|suggestion|idea|list|example|last|previous|first|second)s?\b|\b(?:one|ones)\s*$|\b(?:work|live|am"
     r"|moved|been|are|come|came|arrived|stay|get|go|going|living|working)\s+(?:there|here)\b"
-    r"|\b(?:option|number|point|step|part|question|answer|version)\s+(?:\d+|[a-d]|one|two|three)\b",
+    r"|\b(?:this|that|which)\s+one\b|\b(?:option|number|point|step|part|question|answer|version)\s+(?:\d+|[a-d]|one|two|three)\b",
     re.IGNORECASE,
 )
 _BARE_THING = re.compile(
@@ -78,6 +78,16 @@ _BARE_THING = re.compile(
     r"|can)\s*(?:too|also|both|so|not|either|all|none|some|more|most|very\s+much|a\s+lot)?\s*[.!]?$",
     re.IGNORECASE,
 )
+_VAGUE = re.compile(
+    r"\W*(?:(?:so|and|but|ok|okay|also|then|now|well)\W+)*(?:what\s+else\b|(?:do\s+you\s+have\s+)?any\s+(?:other\s+|more\s+)?"
+    r"(?:tips|advice|suggestions?|ideas|recommendations?)\W*$|what\s+(?:else\s+)?(?:would|do)\s+you\s+(?:recommend|suggest)\W*$"
+    r"|(?:what|where|how|which)\s+(?:\w+\s+)?(?:should|can|could|do)\s+i\s+"
+    r"(?:do|go|start|say|try|know|look\s+into|consider|choose|use|change|add|pick|focus\s+on)(?:\s+(?:now|next|first|then|here))?\W*$"
+    r"|what\s+(?:companies|projects|jobs)\s+(?:can|should|could)\s+i\s+(?:work\s+at|do)\W*$)",
+    re.IGNORECASE,
+)
+"""Questions whose subject was named earlier."""
+_FEWEST_QUESTION_WORDS = 4
 _FEWEST_WORDS = 2
 
 
@@ -91,6 +101,12 @@ def stands_alone(statement: str) -> bool:
         return False
     pronoun = _THIRD.search(statement)
     return pronoun is None or bool(_ANTECEDENT.search(statement, 0, pronoun.start()))
+
+
+def asks_alone(question: str) -> bool:
+    """Whether a question can be answered without the conversation around it."""
+    words = question.split()
+    return len(words) >= _FEWEST_QUESTION_WORDS and not _VAGUE.match(question) and stands_alone(question)
 
 
 def self_contained(sentence: str) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.mine.rewrite import self_contained
+from pipeline.mine.rewrite import asks_alone, self_contained
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,17 @@ def test_an_open_reference_is_refused(sentence: str) -> None:
 def test_any_text_gives_none_or_a_finished_sentence(text: str) -> None:
     alone = self_contained(text)
     assert alone is None or (alone == alone.strip() and alone[-1] in ".!?…")
+
+
+@pytest.mark.parametrize(
+    "question", ["What should I cook with turnips tonight?", "Which laptop should I buy for my studies?"]
+)
+def test_a_question_that_names_its_subject_asks_alone(question: str) -> None:
+    assert asks_alone(question)
+
+
+@pytest.mark.parametrize(
+    "question", ["Where should I go?", "Any tips?", "What else should I know about classes?", "Should I buy that one?"]
+)
+def test_a_question_whose_subject_was_named_earlier_does_not(question: str) -> None:
+    assert not asks_alone(question)
