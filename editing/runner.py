@@ -95,7 +95,8 @@ def run_cell(cell: Cell, dataset: Path, out: Path, cache: Path = CACHE) -> dict[
 def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, Any]) -> None:
     settings = cell.settings
     preferences, questions = read_split(dataset, settings.split, settings.max_preferences)
-    users = [user_of(preference, questions[preference.id]) for preference in preferences]
+    told = histories(dataset)
+    users = [user_of(p, questions[p.id], told.get(p.user_id, ())) for p in preferences]
     texts = texts_of(dataset, [split for split in SPLITS if split != settings.split])
     torch.manual_seed(settings.seed)
     lm = load(cell.source, name=cell.model, dtype=settings.dtype, device=settings.device)
@@ -267,6 +268,16 @@ def texts_of(dataset: Path, splits: Sequence[Split]) -> tuple[str, ...]:
             texts += [preference.statement for preference in read_parquet(file, Preference)]
             texts += [q.text for q in read_parquet(dataset / "data" / f"questions-{split}.parquet", Question)]
     return unique(texts)
+
+
+def histories(dataset: Path) -> dict[str, tuple[str, ...]]:
+    """All released statements of each user, for methods that retrieve."""
+    told: dict[str, list[str]] = {}
+    for split in SPLITS:
+        file = dataset / "data" / f"preferences-{split}.parquet"
+        for preference in read_parquet(file, Preference) if file.is_file() else ():
+            told.setdefault(preference.user_id, []).append(preference.statement)
+    return {user: tuple(statements) for user, statements in told.items()}
 
 
 def user_of(preference: Preference, questions: Sequence[Question], history: Sequence[str] = ()) -> User:

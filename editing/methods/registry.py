@@ -16,7 +16,15 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 METHODS = {
     "none": "editing.methods.prompting:Prompting",
     "in_context": "editing.methods.prompting:Prompting",
+    "reminder": "editing.methods.prompting:Prompting",
+    "chain_of_thought": "editing.methods.prompting:Prompting",
+    "self_critic": "editing.methods.prompting:Prompting",
+    "profile": "editing.methods.prompting:Prompting",
+    "rag_bm25": "editing.methods.prompting:Prompting",
+    "rag_dense": "editing.methods.prompting:Prompting",
+    "ft_l": "editing.methods.fine_tune:FineTune",
     "ft_m": "editing.methods.fine_tune:FineTune",
+    "lora": "editing.methods.lora:Lora",
     "rome": "editing.methods.rome:Rome",
     "rome_identity": "editing.methods.rome:Rome",
 }
