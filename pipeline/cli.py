@@ -11,6 +11,7 @@ from editing.judge import judge
 from editing.leaderboard import leaderboard
 from editing.personalize import personalize
 from pipeline.generate.__main__ import generate
+from pipeline.importers.__main__ import import_benchmark
 from pipeline.mine.__main__ import mine
 from pipeline.release.__main__ import release
 from pipeline.release.export import export
@@ -25,14 +26,15 @@ app = typer.Typer(
     epilog="Settings live in params.yaml. `dvc repro` runs all stages in order and repeats only what changed.",
 )
 
+NAMES = {import_benchmark: "import"}  # a word that Python keeps for itself
 PANELS = {
-    "Dataset": (mine, generate, validate, release, publish, export),
+    "Dataset": (mine, generate, validate, release, publish, export, import_benchmark),
     "Evaluation": (edit, judge, leaderboard),
     "Try it": (personalize,),
 }
 for panel, commands in PANELS.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
+        app.command(NAMES.get(command), rich_help_panel=panel)(command)
 
 
 def _version(wanted: bool) -> None:
