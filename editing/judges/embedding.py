@@ -114,7 +114,6 @@ class EmbeddingJudge:
                 text,
                 item.statement,
                 item.question,
-                f"{item.question} {text}",
                 f"{item.statement} {item.question}",
             }
             | set(item.targets)
@@ -154,7 +153,9 @@ def _features(
     question = vectors[item.question]
     target = float((own @ targets.T).max())
     others = (own @ values.T).max(axis=0)[(values @ targets.T).max(axis=1) < SAME_VALUE]  # (other values,)
-    asked = vectors[f"{item.question} {whole}"]
+    # The direction of question and answer together, without the time of embedding them together.
+    asked = question + vectors[whole]
+    asked = asked / np.linalg.norm(asked)
     told = vectors[f"{item.statement} {item.question}"]
     # Advice for somebody who dislikes the target is good where it keeps away from it.
     sign = -1.0 if group_of(item) == "apply" and is_negative(item) else 1.0
