@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.core.errors import InputError
 from pipeline.core.progress import console
 from pipeline.core.provenance import sha256_file
+from pipeline.core.tables import atomic_write
 
 MODEL_CACHE = Path(".cache/models")
 """Where converted GGUF files are kept, keyed by the file's hash."""
@@ -29,15 +30,15 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
 def resolve(source: str, cache: Path = MODEL_CACHE) -> Path:
     """The local folder of a safetensors checkpoint for `source`.
 
-    `source` is `package:<import name>` (the package carries one GGUF file), the path of a GGUF file, the path of
-    a folder, or a Hub id with an optional `@revision`. A GGUF file is dequantized to float32 once and kept under
-    `cache`.
+    `source` is `package:<import name>` (the package carries one GGUF file; `package:a+b` joins the parts that several
+    packages carry), the path of a GGUF file, the path of a folder, or a Hub id with an optional `@revision`. A GGUF file
+    is dequantized to float32 once and kept under `cache`.
 
     Raises:
         InputError: nothing usable is there; the message says what was looked for and how to get it.
     """
     if source.startswith("package:"):
-        return convert_gguf(packaged_gguf(source.removeprefix("package:")), cache)
+        return convert_gguf(packaged_gguf(source.removeprefix("package:"), cache), cache)
     path = Path(source).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():
@@ -53,16 +54,31 @@ def resolve(source: str, cache: Path = MODEL_CACHE) -> Path:
     )
 
 
-def packaged_gguf(package: str) -> Path:
-    """The GGUF file inside an installed package, which is located and never imported.
+def packaged_gguf(packages: str, cache: Path = MODEL_CACHE) -> Path:
+    """The GGUF file inside an installed package; the parts inside several, joined by `+`, are put together in `cache`.
+
+    Packages are located and never imported.
 
     Raises:
-        InputError: the package is not installed, or does not hold exactly one GGUF file.
+        InputError: a package is not installed, or does not hold exactly one GGUF file or part.
     """
+    files = [_gguf_in(package) for package in packages.split("+")]
+    if len(files) == 1:
+        return files[0]
+    whole = cache / f"{files[0].name.partition('.gguf')[0]}.gguf"
+    if not whole.is_file() or whole.stat().st_size != sum(file.stat().st_size for file in files):
+        with atomic_write(whole) as joined:
+            for file in files:
+                with file.open("rb") as part:
+                    shutil.copyfileobj(part, joined)
+    return whole
+
+
+def _gguf_in(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise InputError(f"The weights package '{package}' is not installed; install it with `{WEIGHTS_COMMAND}`.")
-    found = sorted(Path(spec.origin).parent.rglob("*.gguf"))
+    found = sorted(path for path in Path(spec.origin).parent.rglob("*.gguf*") if path.is_file())
     if len(found) != 1:
         raise InputError(f"The package '{package}' holds {len(found)} GGUF files; give the path of one instead.")
     return found[0]

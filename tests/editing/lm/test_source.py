@@ -31,6 +31,18 @@ def test_a_missing_weights_package_names_the_command_that_installs_it() -> None:
     assert WEIGHTS_COMMAND in str(caught.value)
 
 
+def test_a_file_that_several_packages_carry_in_parts_is_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, content in enumerate((b"GGUF", b"rest")):
+        folder = tmp_path / "site" / f"weights_part{number}"
+        (folder / "data").mkdir(parents=True)
+        (folder / "__init__.py").write_text("raise ImportError('never imported')")
+        (folder / "data" / f"tiny.gguf.part0{number}").write_bytes(content)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    whole = packaged_gguf("weights_part0+weights_part1", tmp_path / "cache")
+    assert whole == tmp_path / "cache" / "tiny.gguf"
+    assert whole.read_bytes() == b"GGUFrest"
+
+
 def test_an_encoder_is_refused(tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "bert", {"architectures": ["BertForMaskedLM"], "model_type": "bert"})
     with pytest.raises(InputError, match=r"not a decoder language model \(architecture: BertForMaskedLM\)"):
