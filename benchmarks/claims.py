@@ -64,8 +64,13 @@ def read() -> dict[str, dict[str, Any]]:
 
 
 def table(wanted: Sequence[str]) -> str:
-    """A Markdown table of the claims whose ids begin with one of `wanted`, or "not measured yet"."""
-    rows = [row for name, row in read().items() if name.startswith(tuple(wanted))]
+    """A Markdown table of the `wanted` claims in that order, or "not measured yet".
+
+    A name that ends with "." stands for all claims that begin with it.
+    """
+    measured = read()
+    names = [n for w in wanted for n in measured if n == w or (w.endswith(".") and n.startswith(w))]
+    rows = [measured[name] for name in dict.fromkeys(names)]
     if not rows:
         return "Not measured yet."
     lines = ["| figure | value | range | n | command |", "|---|---:|---|---:|---|"]
