@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -21,6 +22,28 @@ from pipeline.validate.rules import question_faults
 K = QuestionKind
 Encode = Callable[[Sequence[str]], Vectors]
 """Sentences to unit vectors, shape (n, dimension)."""
+
+
+TOPICS: dict[str, tuple[str, ...]] = {
+    "belief": ("leisure", "relationships"),
+    "constraint": ("travel", "shopping", "productivity", "home", "leisure"),
+    "diet": ("food",),
+    "family": ("travel", "leisure", "home", "money", "shopping"),
+    "goal": ("learning", "career", "productivity", "money", "health"),
+    "habit": ("productivity", "health"),
+    "health": ("health", "food"),
+    "hobby": ("leisure", "entertainment", "shopping", "health"),
+    "identity": ("leisure", "health", "career", "relationships"),
+    "language": ("learning", "travel", "entertainment"),
+    "location": ("travel", "leisure", "food", "home"),
+    "pet": ("travel", "home"),
+    "possession": ("home", "technology", "shopping"),
+    "profession": ("career", "business"),
+    "skill": ("career", "money", "learning"),
+    "studies": ("learning", "career"),
+    "taste": ("leisure", "entertainment", "shopping", "food"),
+}
+"""Topics of mined queries whose good answer can depend on a fact, by the attribute type's first family."""
 
 
 class Ranked(NamedTuple):
@@ -122,7 +145,8 @@ class Composer:
                 query_id=query.id,
                 accepted=(topic.target, *topic.aliases),
             )
-            if not _names_something(query.text) and not self._faults(topic, question):
+            suits = query.topic in TOPICS.get(topic.kind.families[0], ()) and not _names_something(query.text)
+            if suits and not self._faults(topic, question):
                 # A mined query is taken before any generated one, whatever their cosines: those stay below 2.
                 found.append(Ranked(2.0 + float(to_question[index] + to_statement[index]), question))
         return found
@@ -224,15 +248,18 @@ def _types_in(statement: Statement, max_words: int) -> Iterator[AttributeType]:
 
 _REFERRING = frozenset(
     "this these those above it its them they here there else also next following below previous one ones such same "
-    "your based conversation each name".split()
+    "your based conversation each name similar will".split()
 )
+_MIN_QUERY_WORDS = 6
+_FOLLOWS_UP = re.compile(r"^\W*(?:and|but|so|or|what about|how about|ok|okay|yes|no|now|then)\b", re.IGNORECASE)
 
 
 def _stands_alone(text: str, max_words: int) -> bool:
     """Whether a mined query makes sense without its conversation: one short sentence that refers to nothing before."""
     given = words(text)
-    asks = text.count("?") <= 1 and "\n" not in text and "[" not in text
-    return asks and 5 <= len(given) <= max_words and not _REFERRING & set(given)
+    one = text.count("?") <= 1 and "\n" not in text and "[" not in text
+    fits = _MIN_QUERY_WORDS <= len(given) <= max_words
+    return one and fits and not _REFERRING & set(given) and not _FOLLOWS_UP.search(text)
 
 
 def _names_something(text: str) -> bool:

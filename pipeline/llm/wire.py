@@ -89,7 +89,7 @@ class Wire:
         for attempt in range(self._config.attempts):
             if attempt:
                 self.retries += 1
-                await asyncio.sleep(self._pause(attempt, last))
+                await asyncio.sleep(self.pause(attempt, last))
             try:
                 return await self._once(body)
             except openai.APIStatusError as error:
@@ -124,9 +124,9 @@ class Wire:
                 f"{self._base_url} refused the request (HTTP {error.status_code}): {_words(error)}"
             ) from error
 
-    def _pause(self, attempt: int, last: Exception) -> float:
+    def pause(self, attempt: int, last: Exception) -> float:
         """Seconds to wait: what Retry-After asks for, else exponential with jitter; never above the maximum."""
-        asked = _retry_after(last)
+        asked = retry_after(last)
         doubled = self._config.backoff_s * 2 ** (attempt - 1)
         return min(self._config.backoff_max_s, asked if asked is not None else doubled) * self._jitter.uniform(
             1.0, 1.25
@@ -141,7 +141,7 @@ def as_raw_reply(completion: Completion) -> RawReply:
     return RawReply(choice.message.content or "", finish, completion.model, usage)
 
 
-def _retry_after(error: Exception) -> float | None:
+def retry_after(error: Exception) -> float | None:
     """Seconds the endpoint asks to wait, from a Retry-After header in seconds or as a date; None without one."""
     header = error.response.headers.get("retry-after") if isinstance(error, openai.APIStatusError) else None
     if header is None:

@@ -114,7 +114,9 @@ def test_a_mined_query_that_fits_is_taken_before_a_generated_one(
 ) -> None:
     query = make_query("how should I spend my free weekend in the mountains?")
     matching = config.matching.model_copy(update={"min_to_question": 0.5, "min_to_statement": 0.2})
-    hiking = run(endpoint, statements, [query], matching=matching).drafts[1]
+    unsuited = make_query(query.text, topic="money")
+    assert query.topic == "leisure"
+    hiking = run(endpoint, statements, [query, unsuited], matching=matching).drafts[1]
     implicit = next(question for question in hiking.questions if question.kind is K.IMPLICIT)
     assert (implicit.text, implicit.origin, implicit.query_id) == (query.text, "mined", query.id)
 
