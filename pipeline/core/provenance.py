@@ -11,11 +11,13 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+CODE = ("pipeline", "editing", "prompts", "schemas")
+"""Folders whose uncommitted changes make a result untraceable."""
 RUN_FORMAT = 1
 """Version of the run record's form."""
 
@@ -39,8 +41,13 @@ def dataset_sha256(dataset: Path) -> str:
     return sha256_tree(dataset / "data")
 
 
-def git_revision() -> dict[str, Any]:
-    """`{"commit": hex or None, "dirty": bool or None}` of the working folder; None outside a Git checkout."""
+def git_revision(folders: Sequence[str] = CODE) -> dict[str, Any]:
+    """`{"commit": hex or None, "dirty": bool or None}` of the working folder; None outside a Git checkout.
+
+    Dirty means that tracked files below `folders` differ from the commit; by default code, prompts, schemas and method
+    settings. params.yaml does not count: every
+    run record holds its settings.
+    """
 
     def git(*arguments: str) -> str | None:
         try:
@@ -50,7 +57,7 @@ def git_revision() -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     commit = git("rev-parse", "HEAD")
-    status = git("status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.md", "*.yaml", "*.json")
+    status = git("status", "--porcelain", "--untracked-files=no", "--", *folders)
     return {"commit": commit, "dirty": None if status is None else bool(status)}
 
 

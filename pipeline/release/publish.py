@@ -121,7 +121,7 @@ def publish(
     from pipeline.core.progress import console
     from pipeline.core.provenance import git_revision
 
-    found = problems(folder, git_revision())
+    found = problems(folder, git_revision((".",)))
     if found:
         raise PublishError(f"{folder} cannot be published:\n" + "\n".join(f"  - {line}" for line in found))
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
