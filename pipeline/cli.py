@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -26,15 +27,22 @@ app = typer.Typer(
     epilog="Settings live in params.yaml. `dvc repro` runs all stages in order and repeats only what changed.",
 )
 
-NAMES = {import_benchmark: "import"}  # a word that Python keeps for itself
-PANELS = {
-    "Dataset": (mine, generate, validate, release, publish, export, import_benchmark),
-    "Evaluation": (edit, judge, leaderboard),
-    "Try it": (personalize,),
+PANELS: dict[str, dict[str, Callable[..., object]]] = {
+    "Dataset": {
+        "mine": mine,
+        "generate": generate,
+        "validate": validate,
+        "release": release,
+        "publish": publish,
+        "export": export,
+        "import": import_benchmark,
+    },
+    "Evaluation": {"edit": edit, "judge": judge, "leaderboard": leaderboard},
+    "Try it": {"personalize": personalize},
 }
 for panel, commands in PANELS.items():
-    for command in commands:
-        app.command(NAMES.get(command), rich_help_panel=panel)(command)
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
 
 
 def _version(wanted: bool) -> None:

@@ -45,8 +45,7 @@ def git_revision(folders: Sequence[str] = CODE) -> dict[str, Any]:
     """`{"commit": hex or None, "dirty": bool or None}` of the working folder; None outside a Git checkout.
 
     Dirty means that tracked files below `folders` differ from the commit; by default code, prompts, schemas and method
-    settings. params.yaml does not count: every
-    run record holds its settings.
+    settings. params.yaml does not count: every run record holds its settings.
     """
 
     def git(*arguments: str) -> str | None:
