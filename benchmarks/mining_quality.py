@@ -8,7 +8,7 @@ A hit is a row that the stage would write: found by the filters, probable enough
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,11 +36,11 @@ class Judged(NamedTuple):
 
     row: Labelled
     """The label."""
-    hit: bool
-    """Whether the stage would write a row for it."""
+    score: float
+    """The head's probability; 0 where the filters, the prefilter or the rewriting take the sentence out."""
 
 
-def judged(kind: Kind, threshold: float) -> list[Judged]:
+def judged(kind: Kind) -> list[Judged]:
     """The labels drawn at random, each judged by a detector that has not seen its user."""
     rows = labelled(kind)
     features = training_features(kind, rows)
@@ -60,7 +60,7 @@ def judged(kind: Kind, threshold: float) -> list[Judged]:
                 passes = row.reachable and (prefilter is None or prefilter.keeps(row.candidate))
                 text = redact(row.candidate.text).text
                 alone = asks_alone(text) if kind == "query" else self_contained(text) is not None
-                found.append(Judged(row, passes and alone and probabilities[number] >= threshold))
+                found.append(Judged(row, float(probabilities[number]) if passes and alone else 0.0))
     return found
 
 
@@ -73,10 +73,10 @@ def rates(
     return right / hits if hits else float("nan"), right / positives if positives else float("nan")
 
 
-def estimate(rows: Sequence[Judged]) -> dict[str, list[float]]:
+def estimate(rows: Sequence[Judged], threshold: float) -> dict[str, list[float]]:
     """Precision and recall, each as [value, low, high]."""
     weights = np.array([one.row.weight for one in rows])
-    hit = np.array([one.hit for one in rows])
+    hit = np.array([one.score >= threshold for one in rows])
     positive = np.array([one.row.positive for one in rows])
     users = np.unique([one.row.user for one in rows], return_inverse=True)[1]
     generator = np.random.default_rng(20250101)
@@ -95,42 +95,41 @@ def main() -> None:
     claims: list[Claim] = []
     for kind in KINDS:
         threshold = settings.statement_threshold if kind == "statement" else settings.query_threshold
-        rows = judged(kind, threshold)
-        whole = estimate(rows)
-        extra = {"threshold": threshold, "by_stratum": _by(rows, lambda one: one.row.stratum)}
+        rows = judged(kind)
+        whole = estimate(rows, threshold)
+        extra = {"threshold": threshold, "by_stratum": _by_stratum(rows, threshold)}
         if kind == "statement":
-            extra["recall_by_family"] = _recall_by_family(rows)
+            extra["recall_by_family"] = _recall_by_family(rows, threshold)
         name = "mine" if kind == "statement" else "query"
         for rate in ("precision", "recall"):
             value, low, high = whole[rate]
-            counted = [one for one in rows if (one.hit if rate == "precision" else one.row.positive)]
+            counted = [one for one in rows if (one.score >= threshold if rate == "precision" else one.row.positive)]
             note = "estimate for the labelled half of sharegpt, 5-fold cross-validation by user"
             claims.append(Claim(f"{name}.{rate}", value, "share", low, high, len(counted), note, extra))
             typer.echo(f"{name}.{rate} = {value:.3f} ({low:.3f} to {high:.3f}), n = {len(counted)}")
     write("mining_quality", "python -m benchmarks.mining_quality", claims)
 
 
-def _by(rows: Sequence[Judged], key: Callable[[Judged], str]) -> dict[str, dict[str, object]]:
-    table: dict[str, dict[str, object]] = {}
-    for name in sorted({key(one) for one in rows}):
-        part = [one for one in rows if key(one) == name]
-        hits = sum(one.hit for one in part)
-        right = sum(one.hit and one.row.positive for one in part)
+def _by_stratum(rows: Sequence[Judged], threshold: float) -> dict[str, dict[str, int]]:
+    table: dict[str, dict[str, int]] = {}
+    for name in sorted({one.row.stratum for one in rows}):
+        part = [one for one in rows if one.row.stratum == name]
+        hits = [one for one in part if one.score >= threshold]
         table[name] = {
             "labels": len(part),
             "positive": sum(one.row.positive for one in part),
-            "hits": hits,
-            "right": right,
+            "hits": len(hits),
+            "right": sum(one.row.positive for one in hits),
         }
     return table
 
 
-def _recall_by_family(rows: Sequence[Judged]) -> dict[str, dict[str, int]]:
+def _recall_by_family(rows: Sequence[Judged], threshold: float) -> dict[str, dict[str, int]]:
     positive = [one for one in rows if one.row.positive]
     return {
         family: {
             "positive": sum(one.row.group == family for one in positive),
-            "found": sum(one.row.group == family and one.hit for one in positive),
+            "found": sum(one.row.group == family and one.score >= threshold for one in positive),
         }
         for family in sorted({one.row.group for one in positive})
     }

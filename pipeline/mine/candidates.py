@@ -31,6 +31,15 @@ _NOT_REAL = re.compile(
     re.IGNORECASE,
 )
 """A hypothesis, or a move in a game."""
+_APPLICATION = re.compile(
+    r"\b(?:proven\s+track\s+record|results[\s-]driven|high[\s-]quality\s+work|exceed\w*\s+expectations|impressive\s+results"
+    r"|in\s+my\s+(?:previous|current|last|past)\s+(?:role|position|job)s?|effective\s+strategies|businesses\s+of\s+all\s+sizes"
+    r"|excited\s+to\s+(?:apply|continue|bring)|my\s+skills\s+(?:and\s+experience\s+)?(?:align|to\s+ensure)|refining\s+my\s+skills"
+    r"|achieve\s+their\s+(?:\w+\s+)?goals|i\s+have\s+experience\s+\w+ing\s+both|worked\s+with\s+a\s+variety\s+of"
+    r"|familiar\s+with\s+the\s+regulations|hiring\s+manager|opportunity\s+to\s+work\s+(?:on|with)\s+a\s+variety)\b",
+    re.IGNORECASE,
+)
+"""The prose of cover letters and profiles, mostly written for somebody by the assistant and pasted back."""
 _QUERY = re.compile(
     r"\b(?:should\s+(?:i|we)\b|(?:can|could|would|will)\s+you\s+(?:please\s+)?(?:suggest|recommend|advise|plan"
     r"|give\s+(?:me|us)\s+(?:some\s+|an?\s+|a\s+few\s+)?(?:advice|tips|ideas|suggestions?|recommendations?|plan"
@@ -92,9 +101,9 @@ class Candidate(NamedTuple):
 
 
 def is_statement_candidate(sentence: str) -> bool:
-    """Whether the sentence speaks in the first person and in earnest; `pipeline.mine.prefilter` picks among these."""
+    """Whether the sentence speaks in the first person, in earnest and in its own words; `pipeline.mine.prefilter` picks among these."""
     spoken = _FIRST_PERSON.search(sentence) and not _CODE.match(sentence)
-    return bool(spoken) and not _NOT_REAL.match(sentence)
+    return bool(spoken) and not (_NOT_REAL.match(sentence) or _APPLICATION.search(sentence))
 
 
 def is_query_candidate(sentence: str) -> bool:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pipeline.embedding import DIMENSION, Vectors
 from pipeline.mine.candidates import Candidate
+from pipeline.mine.labels.sample import DURABLE
 from pipeline.mine.structure import TurnShape
 
 Matrix = npt.NDArray[np.float32]
@@ -64,6 +65,7 @@ _SENTENCE: dict[str, re.Pattern[str]] = {
 _SHAPE = ("length", "lines", "role_play", "writing_order", "fiction", "document", "tagged_lines", "quotes")
 NAMES: tuple[str, ...] = (
     *_SENTENCE,
+    "durable",
     "words",
     "position",
     "first",
@@ -74,6 +76,8 @@ NAMES: tuple[str, ...] = (
     *(f"opening_{name}" for name in _SHAPE),
 )
 """Names of the columns behind the embedding."""
+DURABLE_VALUE = 4.0
+"""A sentence that fits the pattern of durable facts is ten times as likely to be one: not to be scaled down."""
 LEXICAL_SCALE = 0.25
 """Lexical columns are scaled down so that they weigh about as much as the embedding under one regularization."""
 
@@ -92,6 +96,7 @@ def lexical(candidate: Candidate) -> list[float]:
     """The lexical and structural columns of one candidate, each roughly between 0 and 2."""
     text = candidate.text
     flags = [float(bool(pattern.search(text))) for pattern in _SENTENCE.values()]
+    flags.append(DURABLE_VALUE * bool(DURABLE.search(text)))
     place = [
         math.log1p(len(text.split())) / 2,
         math.log1p(candidate.position) / 2,

@@ -6,8 +6,8 @@ import re
 from enum import StrEnum
 from typing import NamedTuple
 
-LONGEST_TURN = 4000
-"""Longer messages are pasted documents: in them a first-person sentence is nearly never about the user."""
+LONGEST_TURN = 1500
+"""Longer messages are pasted documents: in them nine first-person sentences of ten are not about the user."""
 MANY_TAGGED_LINES = 3
 """This many lines that begin with a speaker's name make a message a dialogue or transcript."""
 CODE_SHARE = 0.3

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,7 +29,7 @@ PREFILTER_C = 2.0
 """The same for the prefilter."""
 KEPT_SHARE = 0.15
 """Share of the first-person sentences that the prefilter lets through."""
-HEAVIEST = 2.0
+HEAVIEST = 8.0
 """Largest weight of a labelled sentence: a thinly sampled stratum must not be ruled by a handful of rows."""
 CHOSEN_WEIGHT = 2.0
 """Weight of a sentence that was chosen because an earlier detector found it hard."""
@@ -57,9 +57,9 @@ def training_weight(row: Labelled) -> float:
 
 
 def logistic(
-    features: npt.NDArray[np.float32], labels: Sequence[bool], weights: Sequence[float], regularization: float
+    features: Any, labels: Sequence[bool], weights: Sequence[float], regularization: float
 ) -> tuple[npt.NDArray[np.float32], float]:
-    """Weights and bias of a logistic regression; `regularization` is scikit-learn's C."""
+    """Weights and bias of a logistic regression on a dense or sparse matrix; `regularization` is scikit-learn's C."""
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
@@ -71,11 +71,12 @@ def logistic(
 def train_prefilter(rows: Sequence[Labelled]) -> dict[str, npt.NDArray[np.float32]]:
     """Weights and threshold of the prefilter, trained on the seeds and on `rows`."""
     import numpy as np
+    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
     from pipeline.mine.prefilter import Prefilter, design_matrix
 
     seeds, seed_labels = seed_candidates("statement")
-    features = design_matrix(seeds + [row.candidate for row in rows])
+    features = csr_matrix(design_matrix(seeds + [row.candidate for row in rows]))
     labels = seed_labels + [row.positive for row in rows]
     weights, _ = logistic(features, labels, _weights(seeds, rows), PREFILTER_C)
     # Stored in half precision: 32 kB, and no ranking changes.
