@@ -2,11 +2,64 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+
+from pipeline.core.records import Difficulty, Evidence, Preference, Provenance, Question, QuestionKind
+
+
+def made_preference(name: str = "p", **fields: Any) -> Preference:
+    values: dict[str, Any] = {
+        "id": name,
+        "user_id": f"user-{name}",
+        "statement": "I play chess | every day.",
+        "attribute_type": "hobby",
+        "family": "hobby",
+        "target": "chess",
+        "aliases": ("the game of chess",),
+        "cluster": (),
+        "sensitive": (),
+        "evidence": Evidence(source="jsonl", conversation="c", turn=0, start=0, end=5),
+        "source": "jsonl",
+        "license": "CC-BY-4.0",
+        "split": "test",
+        "provenance": Provenance(model="m", prompts={"p": "0"}, samples=1),
+        **fields,
+    }
+    return Preference(**values)
+
+
+def made_question(of: Preference, **fields: Any) -> Question:
+    values: dict[str, Any] = {
+        "id": f"q-{of.id}",
+        "preference_id": of.id,
+        "user_id": of.user_id,
+        "kind": QuestionKind.EXPLICIT,
+        "text": "What is my hobby?",
+        "origin": "template",
+        "query_id": None,
+        "expects": "recall",
+        "accepted": ("chess",),
+        "difficulty": "easy",
+        "measured": Difficulty(statement_overlap=0, attribute_overlap=1, statement_similarity=0.5, statement_rank=1),
+        "license": of.license,
+        "split": of.split,
+        **fields,
+    }
+    return Question(**values)
+
+
+@pytest.fixture(scope="session")
+def preference() -> Callable[..., Preference]:
+    return made_preference
+
+
+@pytest.fixture(scope="session")
+def question() -> Callable[..., Question]:
+    return made_question
 
 
 class Hub:

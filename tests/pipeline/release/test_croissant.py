@@ -1,36 +1,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipeline.core.records import Evidence, Preference, Provenance
+from pipeline.core.records import Preference
 from pipeline.release.config import ReleaseConfig
 from pipeline.release.stage import Dataset, build
 
-PREFERENCE = Preference(
-    id="p",
-    user_id="u",
-    statement="I play chess.",
-    attribute_type="hobby",
-    family="hobby",
-    target="chess",
-    aliases=("the game of chess",),
-    cluster=(),
-    sensitive=(),
-    evidence=Evidence(source="jsonl", conversation="c", turn=0, start=0, end=5),
-    source="jsonl",
-    license="CC-BY-4.0",
-    split="test",
-    provenance=Provenance(model="m", prompts={}, samples=1),
-)
-
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Path:
+def hub(tmp_path: Path, preference: Callable[..., Preference]) -> Path:
     config = ReleaseConfig(pretty_name="UPQA", version="0.1.0", allowed_licenses=("CC-BY-4.0",))
-    build(Dataset([PREFERENCE], [], {}), {}, tmp_path, config)
+    build(Dataset([preference()], [], {}), {}, tmp_path, config)
     return tmp_path
 
 

@@ -12,46 +12,28 @@ from typing import Any
 import pytest
 
 from pipeline.core.provenance import sha256_file
-from pipeline.core.records import Difficulty, Evidence, Preference, Provenance, Question, QuestionKind
+from pipeline.core.records import Preference, Question
 from pipeline.core.tables import write_json, write_parquet
 from pipeline.release.publish import problems
 
 CLEAN = {"commit": "a" * 40, "dirty": False}
 TOKEN = "hf_onlyfortests"
+Write = Callable[..., Path]
 
 
-def written(folder: Path, **changes: Any) -> Path:
-    preference = Preference(
-        id="p",
-        user_id="u",
-        statement="I play chess.",
-        attribute_type="hobby",
-        family="hobby",
-        target="chess",
-        aliases=(),
-        cluster=(),
-        sensitive=(),
-        evidence=Evidence(source="jsonl", conversation="c", turn=0, start=0, end=5),
-        source="jsonl",
-        license="CC-BY-4.0",
-        split="test",
-        provenance=Provenance(model="m", prompts={}, samples=1),
-    )
-    question = Question(
-        id="q",
-        preference_id=changes.pop("preference_id", "p"),
-        user_id="u",
-        kind=QuestionKind.EXPLICIT,
-        text="What is my hobby?",
-        origin="template",
-        query_id=None,
-        expects="recall",
-        accepted=("chess",),
-        difficulty="easy",
-        measured=Difficulty(statement_overlap=0, attribute_overlap=1, statement_similarity=0.5, statement_rank=1),
-        license="CC-BY-4.0",
-        split="test",
-    )
+@pytest.fixture
+def written(preference: Callable[..., Preference], question: Callable[..., Question]) -> Write:
+    """Write a sound release, but for `changes` of its manifest."""
+
+    def write(folder: Path, preference_id: str = "p", **changes: Any) -> Path:
+        owner = preference("p")
+        write_release(folder, owner, question(owner, preference_id=preference_id), changes)
+        return folder
+
+    return write
+
+
+def write_release(folder: Path, preference: Preference, question: Question, changes: dict[str, Any]) -> None:
     write_parquet(folder / "data/preferences-test.parquet", [preference], Preference)
     write_parquet(folder / "data/questions-test.parquet", [question], Question)
     (folder / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# UPQA\n")
@@ -62,11 +44,10 @@ def written(folder: Path, **changes: Any) -> Path:
     }
     manifest = {"version": "0.1.0", "code": CLEAN, "licenses": {"CC-BY-4.0": 2}, "files": files, **changes}
     write_json(folder / "manifest.json", manifest)
-    return folder
 
 
 @pytest.fixture
-def push(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def push(tmp_path: Path, written: Write) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command in a clean Git checkout, as a user would, with a token in the environment."""
     checkout = tmp_path / "checkout"
     written(checkout / "build" / "hub")
@@ -84,7 +65,7 @@ def push(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-def test_a_sound_release_has_no_problem(tmp_path: Path) -> None:
+def test_a_sound_release_has_no_problem(tmp_path: Path, written: Write) -> None:
     assert problems(written(tmp_path), CLEAN) == []
 
 
@@ -99,12 +80,12 @@ def test_a_sound_release_has_no_problem(tmp_path: Path) -> None:
     ],
 )
 def test_what_must_not_be_published_is_told(
-    tmp_path: Path, changes: dict[str, Any], revision: dict[str, Any], told: str
+    tmp_path: Path, written: Write, changes: dict[str, Any], revision: dict[str, Any], told: str
 ) -> None:
     assert any(told in line for line in problems(written(tmp_path, **changes), revision))
 
 
-def test_a_changed_missing_or_added_file_is_told(tmp_path: Path) -> None:
+def test_a_changed_missing_or_added_file_is_told(tmp_path: Path, written: Write) -> None:
     written(tmp_path)
     (tmp_path / "README.md").write_text("changed")
     (tmp_path / "notes.txt").write_text("mine")
@@ -115,7 +96,7 @@ def test_a_changed_missing_or_added_file_is_told(tmp_path: Path) -> None:
     assert "README.md is in the manifest but not in the folder" in problems(tmp_path, CLEAN)
 
 
-def test_damaged_rows_are_a_failed_validation(tmp_path: Path) -> None:
+def test_damaged_rows_are_a_failed_validation(tmp_path: Path, written: Write) -> None:
     written(tmp_path)
     path = tmp_path / "data/questions-test.parquet"
     path.write_bytes(b"PAR1")

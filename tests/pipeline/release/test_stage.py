@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,7 @@ import yaml
 
 from pipeline.core.errors import InputError
 from pipeline.core.provenance import sha256_file, sha256_tree
-from pipeline.core.records import (
-    Difficulty,
-    Evidence,
-    Preference,
-    Provenance,
-    Question,
-    QuestionKind,
-    Split,
-)
+from pipeline.core.records import Preference, Question
 from pipeline.core.tables import write_parquet
 from pipeline.release.config import ReleaseConfig
 from pipeline.release.stage import build, read_dataset, read_flows
@@ -31,48 +24,9 @@ CONFIG = ReleaseConfig(pretty_name="UPQA", version="0.1.0", allowed_licenses=ALL
 FLOWS = {"mine": {"statements": {"in": 10, "out": 3}}}
 
 
-def preference(name: str, split: Split, license: str = "CC-BY-4.0") -> Preference:
-    return Preference(
-        id=name,
-        user_id=f"user-{name}",
-        statement="I play chess | every day.",
-        attribute_type="hobby",
-        family="hobby",
-        target="chess",
-        aliases=(),
-        cluster=(),
-        sensitive=(),
-        evidence=Evidence(source="jsonl", conversation="c", turn=0, start=0, end=5),
-        source="jsonl",
-        license=license,
-        split=split,
-        provenance=Provenance(model="m", prompts={"p": "0"}, samples=1),
-    )
-
-
-def question(of: Preference, **fields: Any) -> Question:
-    values: dict[str, Any] = {
-        "id": f"q-{of.id}",
-        "preference_id": of.id,
-        "user_id": of.user_id,
-        "kind": QuestionKind.EXPLICIT,
-        "text": "What is my hobby?",
-        "origin": "template",
-        "query_id": None,
-        "expects": "recall",
-        "accepted": ("chess",),
-        "difficulty": "easy",
-        "measured": Difficulty(statement_overlap=0, attribute_overlap=1, statement_similarity=0.5, statement_rank=1),
-        "license": of.license,
-        "split": of.split,
-        **fields,
-    }
-    return Question(**values)
-
-
 @pytest.fixture
-def validated(tmp_path: Path) -> Path:
-    rows = [preference("a", "train"), preference("b", "test"), preference("c", "test", "unknown")]
+def validated(tmp_path: Path, preference: Callable[..., Preference], question: Callable[..., Question]) -> Path:
+    rows = [preference("a", split="train"), preference("b"), preference("c", license="unknown")]
     asked = [*(question(p) for p in rows), question(rows[1], id="q-nc", license="CC-BY-NC-4.0")]
     for split in SPLITS:
         write_parquet(tmp_path / f"upqa/preferences/{split}.parquet", [p for p in rows if p.split == split], Preference)
