@@ -101,7 +101,10 @@ class Candidate(NamedTuple):
 
 
 def is_statement_candidate(sentence: str) -> bool:
-    """Whether the sentence speaks in the first person, in earnest and in its own words; `pipeline.mine.prefilter` picks among these."""
+    """Whether the sentence speaks in the first person, in earnest and in its own words.
+
+    `pipeline.mine.prefilter` picks among these.
+    """
     spoken = _FIRST_PERSON.search(sentence) and not _CODE.match(sentence)
     return bool(spoken) and not (_NOT_REAL.match(sentence) or _APPLICATION.search(sentence))
 

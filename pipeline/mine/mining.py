@@ -28,7 +28,8 @@ STAGE = "mine"
 _PLACEHOLDER = re.compile(r"\[[A-Z]+\]")
 MOST_PER_TURN = 8
 """Candidates of a kind taken from one message: more is a questionnaire or a pasted text."""
-_LEAST_WORDS_LEFT = 3
+_WORD = re.compile(r"[^\W\d_]+")
+_LEAST_WORDS_LEFT = 4
 """Words a redacted text must hold besides placeholders."""
 
 
@@ -138,7 +139,7 @@ def _judge(one: _Found, probability: float, group: str, settings: MineSettings) 
         return _drop(one, redacted, DropReason.LANGUAGE, one.language)
     if probability < threshold:
         return _drop(one, redacted, DropReason.UNLIKELY, f"{probability:.4f} < {threshold}")
-    if len(_PLACEHOLDER.sub(" ", redacted.text).split()) < _LEAST_WORDS_LEFT and redacted.log:
+    if redacted.log and len(_WORD.findall(_PLACEHOLDER.sub(" ", redacted.text))) < _LEAST_WORDS_LEFT:
         return _drop(one, redacted, DropReason.MOSTLY_REDACTED, redacted.text)
     if one.candidate.kind == "query":
         if not asks_alone(redacted.text):

@@ -12,16 +12,21 @@ _OPENER = re.compile(
     r"|additionally|besides|moreover|furthermore|remember(?:\s+that)?|keep\s+in\s+mind(?:\s+that)?"
     r"|consider(?:ing)?\s+that"
     r"|given\s+that|assuming(?:\s+that)?|what\s+if|if|though|although|even\s+though|ps|p\.s\.|context:|background:"
-    r"|about\s+me:)\b[\s,:;.!—–-]*)+",
+    r"|about\s+me:|(?:now\s+)?know\s+that|let['’´]?s\s+just\s+highlight\s+that)\b[\s,:;.!—–-]*)+",
     re.IGNORECASE,
 )
 _REQUEST = re.compile(
-    r"(?:[,;:.]|\s[-—–])?\s*(?:\b(?:and|so|but)\b\s*,?\s*)?\b(?:(?:can|could|would|will)\s+you\b|please\b|help\s+me\b"
-    r"|give\s+me\b|tell\s+me\b|suggest\b|recommend\b|(?:what|which|how|where|why)\s+(?:is|are|should|can|could|would"
-    r"|do|does|will|to)\b"
-    r"|should\s+i\b|do\s+you\b|is\s+(?:it|there)\b|are\s+there\b|any\s+(?:advice|ideas|tips|suggestions)\b"
-    r"|i\s+(?:want|need|would\s+like|['’]d\s+like)\s+you\b|write\s+(?:me|a|an)\b|create\s+(?:a|an)\b|make\s+me\b"
-    r"|generate\b)",
+    # With or without punctuation before it: speaks to the assistant, or asks what to do.
+    r"(?:[,;:.!-]|\s[—–])?\s*(?:\b(?:and|so|but)\s+)?(?:\b(?:can|could|would|will)\s+you\b|\bplease\b|\bshould\s+i\b"
+    r"|\bwhat\s+should\b"
+    r"|\bhow\s+(?:can|could|should|do|would)\s+(?:i|we)\b|\bi\s+(?:want|need|would\s+like|['’]d\s+like)\s+you\b)"
+    # Only behind punctuation or a conjunction: elsewhere these words go on with the sentence.
+    r"|(?:[,;:.!?]\s*(?:(?:and|so|but)\s+)?|\s+[-—–]\s*|\s+(?:and|so|but)\s+)(?:suggest\b|recommend\b|(?:give|tell"
+    r"|help|make)\s+me\b"
+    r"|(?:what|how|why)\s+(?:is|are|should|can|could|would|do|does|will|to)\b|(?:which|where)\s+(?:\w+\s+)?(?:should"
+    r"|can|could|do|does)\b"
+    r"|do\s+you\b|is\s+(?:it|there)\b|are\s+there\b|any\s+(?:advice|ideas|tips|suggestions)\b|(?:write"
+    r"|create)\s+(?:me|a|an)\b|generate\b)",
     re.IGNORECASE,
 )
 _AS_A = re.compile(
@@ -70,7 +75,8 @@ _DEMONSTRATIVE = re.compile(
     r"|\b(?:above|below|aforementioned|aforesaid|as\s+(?:mentioned|described|stated|said))\b|\byour\s+(?:answer"
     r"|response|suggestion|idea|list|example|last|previous|first|second)s?\b|\b(?:one|ones)\s*$|\b(?:work|live|am"
     r"|moved|been|are|come|came|arrived|stay|get|go|going|living|working)\s+(?:there|here)\b"
-    r"|\b(?:this|that|which)\s+one\b|\b(?:option|number|point|step|part|question|answer|version)\s+(?:\d+|[a-d]|one|two|three)\b",
+    r"|\b(?:this|that|which)\s+one\b|\bhere\s*$|\b(?:option|number|point|step|part|question|answer|version)\s+(?:\d+"
+    r"|[a-d]|one|two|three)\b",
     re.IGNORECASE,
 )
 _BARE_THING = re.compile(
@@ -79,15 +85,18 @@ _BARE_THING = re.compile(
     re.IGNORECASE,
 )
 _VAGUE = re.compile(
-    r"\W*(?:(?:so|and|but|ok|okay|also|then|now|well)\W+)*(?:what\s+else\b|(?:do\s+you\s+have\s+)?any\s+(?:other\s+|more\s+)?"
-    r"(?:tips|advice|suggestions?|ideas|recommendations?)\W*$|what\s+(?:else\s+)?(?:would|do)\s+you\s+(?:recommend|suggest)\W*$"
+    r"\W*(?:(?:so|and|but|ok|okay|also|then|now|well)\W+)*(?:what\s+else\b|(?:do\s+you\s+have\s+)?any\s+(?:other\s+"
+    r"|more\s+)?"
+    r"(?:tips|advice|suggestions?|ideas|recommendations?)\W*$|what\s+(?:else\s+)?(?:would|do)\s+you\s+(?:recommend"
+    r"|suggest)\W*$"
     r"|(?:what|where|how|which)\s+(?:\w+\s+)?(?:should|can|could|do)\s+i\s+"
-    r"(?:do|go|start|say|try|know|look\s+into|consider|choose|use|change|add|pick|focus\s+on)(?:\s+(?:now|next|first|then|here))?\W*$"
+    r"(?:do|go|start|say|try|know|look\s+into|consider|choose|use|change|add|pick|focus\s+on)(?:\s+(?:now|next|first"
+    r"|then|here))?\W*$"
     r"|what\s+(?:companies|projects|jobs)\s+(?:can|should|could)\s+i\s+(?:work\s+at|do)\W*$)",
     re.IGNORECASE,
 )
 """Questions whose subject was named earlier."""
-_FEWEST_QUESTION_WORDS = 4
+_FEWEST_QUESTION_WORDS = 5
 _FEWEST_WORDS = 2
 
 

@@ -22,6 +22,10 @@ from pipeline.mine.rewrite import asks_alone, self_contained
         ("What should I read, even though I have only an hour a day?", "I have only an hour a day."),
         ("My sister has a parrot and she spoils it.", "My sister has a parrot and she spoils it."),
         ("I moved house this year.", "I moved house this year."),
+        ("I am building an app that can generate reports", "I am building an app that can generate reports."),
+        ("I'm looking to write a book", "I'm looking to write a book."),
+        ("i like beaches, which place should i stay at", "I like beaches."),
+        ("Ok now know that we are based in Ghent", "We are based in Ghent."),
     ],
 )
 def test_the_fact_is_left_and_the_rest_is_cut(sentence: str, alone: str) -> None:
@@ -34,6 +38,7 @@ def test_the_fact_is_left_and_the_rest_is_cut(sentence: str, alone: str) -> None
         "I love it!",
         "I prefer the second one.",
         "I work there.",
+        "I am a stranger here.",
         "I agree with that.",
         "They are my favourite.",
         "I like your suggestion.",
