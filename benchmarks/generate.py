@@ -153,7 +153,7 @@ def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 9, 15)) -> Claim:
             kills.discard(len(endpoint.requests))
             running[-1].send_signal(signal.SIGKILL)
             running[-1].wait()
-        advice = {"advice": "How should I get through a long day?", "shopping": "Which tools should I buy for it?"}
+        advice = {"advice": "How should I get through a long day?", "shopping": "Which tools should I buy for the summer?"}
         return json.dumps(
             advice if "shopping" in json.dumps(body["response_format"]) else {"question": "What do I do?"}
         )

@@ -55,4 +55,4 @@ def _swap_numbers(text: str) -> str:
             return _NUMBERS[int(word)] if int(word) < len(_NUMBERS) else word
         return str(_NUMBERS.index(word.casefold()))
 
-    return re.sub(rf"\b(?:\d+|{'|'.join(_NUMBERS)})\b", swap, text, flags=re.IGNORECASE)
+    return re.sub(rf"(?<![\w.,'’$€£])(?:\d+|{'|'.join(_NUMBERS)})(?![\w.,'’%])", swap, text, flags=re.IGNORECASE)

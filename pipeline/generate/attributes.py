@@ -29,6 +29,7 @@ _DETERMINERS = re.compile(
 )
 _HARD_STOP = re.compile(
     r"[.;:!?()\[\]{}\"“”|/]\s|[.;:!?()\[\]{}\"“”|]+$|[;:!?()\[\]{}\"“”|]|,(?!\d)|\s[-–—]+\s|"
+    r"['’](?=\s|$)|"
     r"\s(?:but|because|since|so|although|though|which|who|where|while|if|when|however|except|unless|otherwise)\b|"
     r"\s(?:and|or)\s(?:(?:I|i|we|it|he|she|they|am|have|has|had|want|need|would|my|our|can|could|do|don't|was|will|would|"
     r"looking|working|trying|currently|also|now|then|not|is|are|live|work|like|love|this|that|there|how|what|please)\b)"

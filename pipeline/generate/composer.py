@@ -78,7 +78,12 @@ class Composer:
         self._by_user: dict[str, list[Statement]] = {}
         for statement in statements:
             self._by_user.setdefault(statement.user_id, []).append(statement)
-        self._encode(list(_texts(topics, statements)))
+        texts = list(_texts(topics, statements))
+        self._encode(texts)
+        known = [*texts, *(query.text for query in queries)]
+        self._vocabulary = (
+            {stem for text in known for stem in stems(text)} if config.ranking.known_words_only else set()
+        )
         for topic in topics:
             self._accepted[topic.id][K.IMPLICIT] += self._mined(topic)
 
@@ -102,6 +107,8 @@ class Composer:
             yield "ranking"
         if content_stems(topic.target) & content_stems(question.text):
             yield "half_leak"
+        if self._vocabulary and not set(stems(question.text)) <= self._vocabulary:
+            yield "unknown_word"
         last = words(question.text)[-1]
         if last in FUNCTION_WORDS - _FINAL or len(last) == 1:
             yield "unfinished"

@@ -33,6 +33,8 @@ class RankingConfig(Section):
     """A generated implicit question must be this close to the statement."""
     product: float = Field(ge=-1, le=1)
     """A generated product question must be this close to the statement."""
+    known_words_only: bool
+    """Whether a sample may only use words that stand in mined texts or in our questions; small models invent words."""
 
 
 class GenerateConfig(Section):

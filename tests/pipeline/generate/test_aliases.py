@@ -14,6 +14,8 @@ from pipeline.generate.aliases import aliases
         ("nurse", False, ()),
         ("two daughters", False, ("2 daughters",)),
         ("3 cats", False, ("three cats",)),
+        ("6'0", False, ()),
+        ("$50,000", False, ()),
         ("vegan", False, ("plant-based",)),
         ("sales & marketing", False, ("sales and marketing",)),
         ("become a pilot", True, ("pilot",)),

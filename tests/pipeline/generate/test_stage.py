@@ -34,7 +34,7 @@ def good(body: dict[str, Any]) -> str:
         return json.dumps({"question": "How do I pass my days?"})
     if "nurse" not in fact:
         return json.dumps(
-            {"advice": "What should I pack for next weekend?", "shopping": "Which car should I buy for it?"}
+            {"advice": "What should I pack for next weekend?", "shopping": "Which car should I buy for the summer?"}
         )
     advice = "How should I relax after a night shift?"
     return json.dumps({"advice": advice, "shopping": "Which tools should I buy for a long day?"})
@@ -51,7 +51,9 @@ def run(tmp_path: Path, config: GenerateConfig, rules: RulesConfig, bag_of_words
     """Run the stage against an endpoint with a stand-in encoder that never rejects."""
 
     def go(endpoint: FakeEndpoint, statements: list[Statement], queries: list[Query], **changes: Any) -> Generated:
-        lenient = config.ranking.model_copy(update={"rephrased": -1.0, "implicit": -1.0, "product": -1.0})
+        lenient = config.ranking.model_copy(
+            update={"rephrased": -1.0, "implicit": -1.0, "product": -1.0, "known_words_only": False}
+        )
         wanted = config.model_copy(update={"writer": "ideas", "samples": 2, "ranking": lenient} | changes)
         settings = load_llm(Path("params.yaml"))
         role = settings.roles["generator"].model_copy(update={"base_url": endpoint.base_url, "reply_attempts": 1})
@@ -145,6 +147,20 @@ def test_unfinished_and_half_leaking_samples_are_not_taken(run: Run, statements:
     with fake_endpoint(lambda body: reply) as endpoint:
         (draft,) = run(endpoint, statements[2:3], []).drafts
     assert {q.origin for q in draft.questions if q.kind is K.IMPLICIT} == {"template"}
+
+
+def test_a_word_that_nobody_used_is_not_taken_from_a_small_model(
+    run: Run, statements: list[Statement], config: GenerateConfig
+) -> None:
+    invented = {
+        "advice": "How should I prepare for the caramaxing season?",
+        "shopping": "Which car should I buy for the summer?",
+    }
+    limits = {"rephrased": -1.0, "implicit": -1.0, "product": -1.0, "known_words_only": True}
+    ranking = config.ranking.model_copy(update=limits)
+    with fake_endpoint(lambda body: json.dumps(invented)) as endpoint:
+        generated = run(endpoint, statements[2:3], [], ranking=ranking)
+    assert generated.counts["samples_rejected_by_rule"]["implicit.unknown_word"] == 2
 
 
 def test_unusable_replies_are_counted_and_cost_no_statement(run: Run, statements: list[Statement]) -> None:
