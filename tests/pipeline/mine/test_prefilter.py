@@ -1,0 +1,55 @@
+"""The cheap model in front of the embedding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.records import Turn
+from pipeline.mine.candidates import Candidate, in_context
+from pipeline.mine.features import NAMES, lexical
+from pipeline.mine.prefilter import BUCKETS, design_matrix, hashed_words, load_prefilter
+
+
+def alone(text: str) -> Candidate:
+    return in_context("statement", [Turn(role="user", text=text)], 0, 0, len(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["I am a nurse in a hospital.", "I'm vegan and I live in Ghent.", "My hobby is bouldering."]
+)
+def test_facts_about_the_writer_pass(text: str) -> None:
+    assert load_prefilter().keeps(alone(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["Why do I get this error?", "Show me the code again.", "I will send you the next part."]
+)
+def test_the_state_of_a_task_does_not_pass(text: str) -> None:
+    assert not load_prefilter().keeps(alone(text))
+
+
+@given(st.text(max_size=200))
+def test_any_text_has_columns_in_range_each_once(text: str) -> None:
+    columns = hashed_words(text)
+    assert columns == sorted(set(columns))
+    assert all(0 <= column < BUCKETS for column in columns)
+
+
+def test_every_number_counts_as_the_same_word() -> None:
+    assert hashed_words("I have 2 cats") == hashed_words("i have 17 cats")
+
+
+def test_the_score_is_the_product_of_the_training_row_and_the_weights() -> None:
+    prefilter = load_prefilter()
+    one = alone("I teach chemistry in Porto.")
+    (row,) = design_matrix([one])
+    assert prefilter.score(one) == pytest.approx(float(row @ prefilter.weights), abs=1e-3)
+
+
+def test_there_is_one_lexical_column_a_name() -> None:
+    values = lexical(alone("I teach chemistry."))
+    assert len(values) == len(NAMES)
+    assert np.isfinite(values).all()
