@@ -18,8 +18,9 @@ import numpy as np
 from benchmarks.claims import Claim, write
 from editing.judges.base import Item, Ruling
 from editing.judges.calibration import LabelledReply, read_calibration
+from editing.judges.config import JudgeConfig
 from editing.judges.embedding import FEATURES, HEAD, EmbeddingJudge, group_of
-from editing.judges.registry import JudgeConfig, judge_sha256, load_judge
+from editing.judges.registry import judge_sha256, load_judge
 from editing.metrics.bootstrap import Plan
 from editing.metrics.estimate import Estimate
 from editing.metrics.scores import count, share_estimates

@@ -21,12 +21,15 @@ def judge(
 
     Example: upqa judge --dataset build/hub --run results/smollm2-135m/rome
     """
-    from editing.judges.registry import JudgeConfig
+    from editing.judges.config import JudgeConfig
     from editing.judging import judge_run
     from pipeline.core.config import load_section
     from pipeline.core.progress import console
+    from pipeline.llm.config import load_llm
 
-    scores = judge_run(dataset, run, load_section(params, "judge", JudgeConfig), cache)
+    config = load_section(params, "judge", JudgeConfig)
+    llm = load_llm(params) if "llm" in config.judges else None
+    scores = judge_run(dataset, run, config, cache, llm)
     for name, found in scores["judges"].items():
         headline = found["headline"]["value"]
         shown = "no headline (a kind has no scored answer)" if headline is None else f"headline {headline:.3f}"

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from editing.judges.base import Item, Judge
+from editing.judges.config import JudgeConfig
 from editing.judges.exact import holds_fact
-from editing.judges.registry import JudgeConfig, judge_sha256, load_judge
+from editing.judges.registry import judge_sha256, load_judge
 from editing.metrics import PROTOCOL_VERSION
 from editing.metrics.bootstrap import Plan
 from editing.metrics.scores import count, count_kinds, kind_scores, outcome, share_estimates
@@ -19,11 +20,14 @@ from pipeline.core.progress import progress
 from pipeline.core.provenance import dataset_sha256
 from pipeline.core.records import TARGET_KINDS, Answer, Preference, Question, QuestionKind, Verdict, content_id
 from pipeline.core.tables import read_parquet, write_json, write_parquet
+from pipeline.llm.config import LLMConfig
 
 DIFFICULTIES = ("easy", "medium", "hard")
 
 
-def judge_run(dataset: Path, run: Path, config: JudgeConfig, cache: Path) -> dict[str, Any]:
+def judge_run(
+    dataset: Path, run: Path, config: JudgeConfig, cache: Path, llm: LLMConfig | None = None
+) -> dict[str, Any]:
     """Write verdicts.parquet and scores.json into the folder `run`; returns what scores.json holds.
 
     A judge's progress is kept in `cache` until the verdicts are written, so that a killed run goes on where it
@@ -43,11 +47,12 @@ def judge_run(dataset: Path, run: Path, config: JudgeConfig, cache: Path) -> dic
     items = join(answers, *_released(dataset), where=str(run))
     verdicts, partial = [], []
     for name in config.judges:
-        identity = judge_sha256(name, config)
+        identity = judge_sha256(name, config, llm)
         key = content_id(identity, rows_sha256, [a.model_dump(mode="json") for a in answers])
         partial.append(cache / f"{name}-{key}.jsonl")
-        verdicts += judged(load_judge(name, config), answers, items, partial[-1], config.chunk)
-    scores = score(verdicts, answers, items, config) | {"hashes": hashes(record, config)}
+        verdicts += judged(load_judge(name, config, llm), answers, items, partial[-1], config.chunk)
+    identities = {name: judge_sha256(name, config, llm) for name in config.judges}
+    scores = score(verdicts, answers, items, config, identities) | {"hashes": hashes(record, config, identities)}
     write_parquet(run / "verdicts.parquet", verdicts, Verdict)
     write_json(run / "scores.json", scores)
     for path in partial:
@@ -160,9 +165,13 @@ def _saved(partial: Path, limit: int) -> Iterator[Verdict]:
 
 
 def score(
-    verdicts: Sequence[Verdict], answers: Sequence[Answer], items: Sequence[Item], config: JudgeConfig
+    verdicts: Sequence[Verdict],
+    answers: Sequence[Answer],
+    items: Sequence[Item],
+    config: JudgeConfig,
+    identities: dict[str, str],
 ) -> dict[str, Any]:
-    """All scores of one run as JSON values; docs/protocol.md defines them."""
+    """All scores of one run as JSON values, with what identifies each judge; docs/protocol.md defines them."""
     plan = Plan(config.bootstrap_samples, config.seed, config.confidence)
     judges = {}
     for name in config.judges:
@@ -172,7 +181,7 @@ def score(
             count(((v.user_id, v.difficulty, outcome(v)) for v in own if v.kind in TARGET_KINDS), DIFFICULTIES), plan
         )
         judges[name] = {
-            "sha256": judge_sha256(name, config),
+            "sha256": identities[name],
             "by_kind": {kind: estimate.as_json() for kind, estimate in found.by_kind.items()},
             "by_difficulty": {d: e.as_json() for d, e in zip(DIFFICULTIES, by_difficulty, strict=True)},
             "recall": found.recall.as_json(),
@@ -191,13 +200,12 @@ def score(
     return {"judges": judges, "degenerate_rate": degenerate.as_json(), "fact_accuracy": fact_accuracy.as_json()}
 
 
-def hashes(record: dict[str, Any], config: JudgeConfig) -> dict[str, Any]:
+def hashes(record: dict[str, Any], config: JudgeConfig, identities: dict[str, str]) -> dict[str, Any]:
     """What must be equal for two runs to stand in one table."""
-    judges = [judge_sha256(name, config) for name in config.judges]
     statistics = [config.confidence, config.bootstrap_samples, config.seed]
     return {
         "dataset_sha256": record["dataset_sha256"],
         "prompt_sha256": record["prompt_sha256"],
-        "judge_sha256": content_id(judges, statistics),
+        "judge_sha256": content_id(identities, statistics),
         "protocol": PROTOCOL_VERSION,
     }

@@ -26,7 +26,7 @@ def leaderboard(
     """
     from editing.board.table import LeaderboardConfig
     from editing.board.write import write_board
-    from editing.judges.registry import JudgeConfig
+    from editing.judges.config import JudgeConfig
     from editing.metrics.bootstrap import Plan
     from pipeline.core.config import load_section
     from pipeline.core.progress import console

@@ -8,47 +8,44 @@ from collections.abc import Callable
 from pathlib import Path
 
 from editing.judges.base import Judge
-from editing.judges.embedding import EmbeddingConfig, EmbeddingJudge
-from editing.judges.exact import ExactConfig, ExactJudge
-from pipeline.core.config import Section
-from pipeline.core.errors import unknown_name
+from editing.judges.config import JudgeConfig
+from editing.judges.embedding import EmbeddingJudge
+from editing.judges.exact import ExactJudge
+from editing.judges.llm import identity, open_llm_judge
+from pipeline.core.errors import ConfigError, unknown_name
+from pipeline.llm.config import LLMConfig
 
 
-class JudgeConfig(Section):
-    """Section judge of params.yaml."""
-
-    judges: tuple[str, ...]
-    """Judges to ask, by name; each has its own columns."""
-    chunk: int
-    """Answers judged between two savings of progress."""
-    confidence: float
-    """Level of all intervals."""
-    bootstrap_samples: int
-    """Draws of the cluster bootstrap."""
-    seed: int
-    """Seed of the cluster bootstrap."""
-    exact: ExactConfig
-    """Settings of the exact judge."""
-    embedding: EmbeddingConfig
-    """Settings of the embedding judge."""
-
-
-def _exact(config: JudgeConfig) -> Judge:
+def _exact(config: JudgeConfig, llm: LLMConfig | None) -> Judge:
     return ExactJudge(config.exact)
 
 
-def _embedding(config: JudgeConfig) -> Judge:
+def _embedding(config: JudgeConfig, llm: LLMConfig | None) -> Judge:
     from pipeline.embedding import embed
 
     dtype = config.embedding.dtype
     return EmbeddingJudge(config.embedding, config.exact, lambda texts: embed(texts, dtype=dtype))
 
 
-JUDGES: dict[str, Callable[[JudgeConfig], Judge]] = {"exact": _exact, "embedding": _embedding}
+def _llm(config: JudgeConfig, llm: LLMConfig | None) -> Judge:
+    return open_llm_judge(config.llm, _bound(llm))
+
+
+def _bound(llm: LLMConfig | None) -> LLMConfig:
+    if llm is None:
+        raise ConfigError("judge.judges: 'llm' needs the section llm of params.yaml.")
+    return llm
+
+
+JUDGES: dict[str, Callable[[JudgeConfig, LLMConfig | None], Judge]] = {
+    "exact": _exact,
+    "embedding": _embedding,
+    "llm": _llm,
+}
 """Every judge by name."""
 
 
-def load_judge(name: str, config: JudgeConfig) -> Judge:
+def load_judge(name: str, config: JudgeConfig, llm: LLMConfig | None = None) -> Judge:
     """The judge called `name`.
 
     Raises:
@@ -56,14 +53,17 @@ def load_judge(name: str, config: JudgeConfig) -> Judge:
     """
     if name not in JUDGES:
         raise unknown_name("judge", name, JUDGES)
-    return JUDGES[name](config)
+    return JUDGES[name](config, llm)
 
 
-def judge_sha256(name: str, config: JudgeConfig) -> str:
-    """What identifies a judge: its name, its settings and the code of the judges."""
+def judge_sha256(name: str, config: JudgeConfig, llm: LLMConfig | None = None) -> str:
+    """What identifies a judge: its name, its settings, the code of the judges; for `llm` also model and rubrics."""
     settings = {section: getattr(config, section).model_dump(mode="json") for section in ("exact", "embedding")}
-    used = settings if name == "embedding" else {name: settings.get(name)}
+    used: object = settings if name == "embedding" else {name: settings.get(name)}
+    if name == "llm":
+        used = identity(config.llm, _bound(llm))
     digest = hashlib.sha256(json.dumps([name, used], sort_keys=True).encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    folder = Path(__file__).parent
+    for path in sorted(p for end in ("*.py", "*.yaml", "*.txt", "embedding_head.json") for p in folder.glob(end)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

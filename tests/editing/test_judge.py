@@ -5,7 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 from editing.judges.base import Ruling
-from editing.judges.registry import JudgeConfig, load_judge
+from editing.judges.config import JudgeConfig
+from editing.judges.registry import load_judge
 from editing.judging import judge_run, judged
 from pipeline.core.config import load_section
 from pipeline.core.errors import InputError
@@ -111,7 +112,7 @@ def test_a_judge_that_could_not_decide_is_counted_and_scores_nothing(run, tmp_pa
         def rule(self, items):
             return [Ruling("unscored", "endpoint down") for _ in items]
 
-    monkeypatch.setattr("editing.judging.load_judge", lambda name, config: Silent())
+    monkeypatch.setattr("editing.judging.load_judge", lambda *_: Silent())
     scores = judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
     headline = scores["judges"]["exact"]["headline"]
     assert headline["value"] is None

@@ -7,7 +7,7 @@ from editing.board.collect import check_comparable, read_runs
 from editing.board.page import script_json
 from editing.board.table import LeaderboardConfig, markdown
 from editing.board.write import write_board
-from editing.judges.registry import JudgeConfig
+from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
 from editing.metrics.bootstrap import Plan
 from pipeline.core.config import load_section

@@ -13,7 +13,7 @@ import pytest
 
 from editing.board.table import LeaderboardConfig
 from editing.board.write import write_board
-from editing.judges.registry import JudgeConfig
+from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
 from editing.metrics.bootstrap import Plan
 from pipeline.core.config import load_section

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from editing.judges.base import Item
-from editing.judges.registry import JudgeConfig, judge_sha256, load_judge
+from editing.judges.config import JudgeConfig
+from editing.judges.registry import judge_sha256, load_judge
 from pipeline.core.config import load_section
 from pipeline.core.errors import ConfigError
 from pipeline.core.records import QuestionKind
