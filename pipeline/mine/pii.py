@@ -1,7 +1,7 @@
 """Identifiers found in chat text and replaced by typed placeholders before anything is written.
 
-Own patterns with checksums (Luhn, IBAN mod 97) plus `phonenumbers`: presidio finds no more structured identifiers
-without a downloaded language model, is 20 times slower and brings spaCy. Names of private persons are found by what
+Own patterns with checksums (Luhn, IBAN mod 97) plus `phonenumbers`: presidio without a downloaded language model finds
+no names either, takes about ten times as long and brings spaCy. Names of private persons are found by what
 people write around them ("my name is ...", "my wife ..."), not by a model: names in free text are missed.
 Where a wrong redaction costs a word and a missed one costs a person, the patterns prefer the wrong redaction.
 """
