@@ -31,8 +31,8 @@ def resolve(source: str, cache: Path = MODEL_CACHE) -> Path:
     """The local folder of a safetensors checkpoint for `source`.
 
     `source` is `package:<import name>` (the package carries one GGUF file; `package:a+b` joins the parts that several
-    packages carry), the path of a GGUF file, the path of a folder, or a Hub id with an optional `@revision`. A GGUF file
-    is dequantized to float32 once and kept under `cache`.
+    packages carry), the path of a GGUF file, the path of a folder, or a Hub id with an optional `@revision`. A GGUF
+    file is dequantized to float32 once and kept under `cache`.
 
     Raises:
         InputError: nothing usable is there; the message says what was looked for and how to get it.

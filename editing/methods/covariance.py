@@ -91,13 +91,17 @@ def _batches(rows: Sequence[Sequence[int]], max_tokens: int) -> list[list[Sequen
     return batches
 
 
-def whitened(key: Tensor, second_moment: Tensor | None, ridge: float) -> Tensor:
-    """C^-1 k, (d_in,), float32; k itself where there is no C.
+def damped(second_moment: Tensor, ridge: float) -> Tensor:
+    """C in float64 with `ridge` times the mean of its diagonal added to the diagonal.
 
-    `ridge` times the mean of C's diagonal is added to the diagonal, because C of a small corpus has no inverse.
+    C of a small corpus has no inverse without it.
     """
+    matrix = second_moment.double()
+    return matrix + ridge * matrix.diagonal().mean() * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+
+
+def whitened(key: Tensor, second_moment: Tensor | None, ridge: float) -> Tensor:
+    """C^-1 k, (d_in,), float32, with C damped; k itself where there is no C."""
     if second_moment is None:
         return key
-    matrix = second_moment.double()
-    damped = matrix + ridge * matrix.diagonal().mean() * torch.eye(len(matrix), dtype=matrix.dtype, device=key.device)
-    return cast(Tensor, torch.linalg.solve(damped, key.double())).float()
+    return cast(Tensor, torch.linalg.solve(damped(second_moment, ridge), key.double())).float()

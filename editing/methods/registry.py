@@ -27,6 +27,8 @@ METHODS = {
     "lora": "editing.methods.lora:Lora",
     "rome": "editing.methods.rome:Rome",
     "rome_identity": "editing.methods.rome:Rome",
+    "memit": "editing.methods.memit:Memit",
+    "alphaedit": "editing.methods.memit:Memit",
 }
 """Registered name -> "module:class". Names that share a class differ by their YAML."""
 

@@ -84,6 +84,10 @@ class _Problem:
     """Tokens of the target."""
 
 
+Factors = dict[str, tuple[Tensor, Tensor]]
+"""Module path -> (A, B)."""
+
+
 class Rome(Method[RomeConfig]):
     """Rank-one patches, one factor pair a fact."""
 
@@ -94,51 +98,63 @@ class Rome(Method[RomeConfig]):
         """One low-rank patch a user, of rank one for each fact."""
         layer = layer_index(self.config.layer, lm)
         with frozen(lm.model):
-            moment = self._second_moment(lm, layer)
-        maker = Maker(lm, self.name, self.kind, self.config)
-        problems, rows, refused = self._problems(lm, users)
-        factors: dict[int, list[tuple[Tensor, Tensor]]] = {}
-        results: dict[int, list[Descent]] = {}
-        if problems:
-            with frozen(lm.model):
+            moments = self._second_moments(lm)
+            maker = Maker(lm, self.name, self.kind, self.config)
+            problems, rows, refused = self._problems(lm, users)
+            factors: dict[int, Factors] = {}
+            results: dict[int, list[Descent]] = {}
+            if problems:
                 values = ValueSearch(lm, rows, problems, layer, self.config)
-                for problem, result, delta in zip(problems, values.run(), values.deltas, strict=True):
-                    key = values.mean_key(problem)
-                    factors.setdefault(problem.user, []).append(
-                        rank_one(key, delta.detach(), moment, self.config.ridge)
-                    )
+                for problem, result in zip(problems, values.run(), strict=True):
                     results.setdefault(problem.user, []).append(result)
+                factors = self._solve(lm, values, moments)
         return [
-            self._patch(lm, maker, user, layer, factors.get(at, []), results.get(at, []), refused.get(at), len(users))
+            self._patch(lm, maker, user, factors.get(at, {}), results.get(at, []), refused.get(at), len(users))
             for at, user in enumerate(users)
         ]
+
+    def _layers(self, lm: LM) -> list[int]:
+        """The layers whose down-projections are changed."""
+        return [layer_index(self.config.layer, lm)]
+
+    def _solve(self, lm: LM, values: ValueSearch, moments: dict[int, Tensor | None]) -> dict[int, Factors]:
+        """The factors of each user, from the values found."""
+        down, moment = lm.structure.down[values.layer], moments[values.layer]
+        pairs: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        for problem, delta in zip(values.problems, values.deltas, strict=True):
+            pair = rank_one(values.mean_key(problem), delta.detach(), moment, self.config.ridge)
+            pairs.setdefault(problem.user, []).append(pair)
+        return {
+            user: {down.path: (torch.cat([a for a, _ in own], dim=1), torch.cat([b for _, b in own]))}
+            for user, own in pairs.items()
+        }
 
     def _patch(
         self,
         lm: LM,
         maker: Maker,
         user: User,
-        layer: int,
-        factors: list[tuple[Tensor, Tensor]],
+        factors: Factors,
         results: list[Descent],
         refused: str | None,
         share: int,
     ) -> Patch:
         failure = refused or next((result.failure for result in results if result.failure), None)
-        if failure is None and not all(torch.isfinite(t).all() for pair in factors for t in pair):
+        if failure is None and not all(torch.isfinite(t).all() for pair in factors.values() for t in pair):
             failure = "the closed form is not finite"
         if failure or not factors:
             return maker.patch(user, failure=failure, share=share)
-        a, b = torch.cat([pair[0] for pair in factors], dim=1), torch.cat([pair[1] for pair in factors])
-        down = lm.structure.down[layer]
+        weights = {down.path: down.matrix.detach().float() for down in lm.structure.down}
         metrics = {name: max(r.metrics[name] for r in results) for name in results[0].metrics}
-        metrics["relative_norm"] = float((a @ b).norm() / down.matrix.detach().float().norm())
-        return maker.patch(user, low_rank_tensors({down.path: (a, b)}), metrics=metrics, share=share)
+        metrics["relative_norm"] = max(float((a @ b).norm() / weights[path].norm()) for path, (a, b) in factors.items())
+        return maker.patch(user, low_rank_tensors(factors), metrics=metrics, share=share)
 
-    def _second_moment(self, lm: LM, layer: int) -> Tensor | None:
+    def _second_moments(self, lm: LM) -> dict[int, Tensor | None]:
+        """C of each changed layer; None for the identity."""
         if self.config.covariance == "none":
-            return None
-        return covariance(lm, layer, self.resources.texts, self.config.covariance_tokens, self.resources.cache)
+            return dict.fromkeys(self._layers(lm))
+        tokens, cache = self.config.covariance_tokens, self.resources.cache
+        return {layer: covariance(lm, layer, self.resources.texts, tokens, cache) for layer in self._layers(lm)}
 
     def _problems(self, lm: LM, users: Sequence[User]) -> tuple[list[_Problem], list[Row], dict[int, str]]:
         """The facts to edit, the rows they need, and why users were refused."""

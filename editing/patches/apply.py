@@ -15,7 +15,7 @@ from editing.lm.replay import Replay, Row
 from editing.metrics.degenerate import is_degenerate
 from editing.patches.compose import compose
 from editing.patches.patch import Patch, PatchKind, PromptPlan
-from editing.patches.rowwise import RowEdits, stacked_factors
+from editing.patches.rowwise import RowEdits, chained, stacked_factors, stacked_weights
 from pipeline.core.errors import InputError
 
 BARE = PromptPlan()
@@ -43,8 +43,8 @@ class Reply(NamedTuple):
 def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
     """The model as each of these users should meet it; patch i is user i of the Responder.
 
-    Prompt and low-rank patches of different users answer in one batch. Kinds that change the model itself are put in
-    one user at a time, while that user's questions are answered, and taken back bit by bit.
+    Users of prompt, low-rank and dense patches answer in one batch, through hooks: no weight of the model is changed.
+    Kinds that cannot be told apart by row are put in one user at a time, while that user's questions are answered.
 
     Raises:
         InputError: a patch was made for other weights.
@@ -52,7 +52,9 @@ def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
     for patch in patches:
         check_fits(lm, patch)
     like = lm.structure.down[0].parameter.detach()
-    edits = RowEdits(stacked_factors([p.factors() if p.manifest.kind == "low_rank" else {} for p in patches], like))
+    factors = stacked_factors([p.factors() if p.manifest.kind == "low_rank" else {} for p in patches], like)
+    weights = stacked_weights([p.tensors if p.manifest.kind == "dense" else {} for p in patches], lm)
+    edits = RowEdits(chained(weights, factors))
     with edits.attached(lm):
         yield Responder(lm, patches, edits)
 
@@ -144,13 +146,13 @@ class Responder:
 
     def _by_model_state(self, users: Sequence[int], run: Callable[[list[int]], None]) -> None:
         """Call `run` with the rows that share a state of the model: all row-wise users at once, others one by one."""
-        alone = [user for user in dict.fromkeys(users) if self._patches[user].manifest.kind in IN_PLACE]
+        alone = [user for user in dict.fromkeys(users) if self._patches[user].manifest.kind in ALONE]
         together = [i for i, user in enumerate(users) if user not in alone]
         if together:
             run(together)
         for user in alone:
             patch = self._patches[user]
-            with IN_PLACE[patch.manifest.kind](self._lm, patch):
+            with ALONE[patch.manifest.kind](self._lm, patch):
                 run([i for i, other in enumerate(users) if other == user])
 
 
@@ -176,9 +178,5 @@ def in_place(lm: LM, weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
                 parameters[name].copy_(value)
 
 
-def _dense(lm: LM, patch: Patch) -> contextlib.AbstractContextManager[None]:
-    return in_place(lm, patch.tensors)
-
-
-IN_PLACE: dict[PatchKind, Callable[[LM, Patch], contextlib.AbstractContextManager[None]]] = {"dense": _dense}
-"""Kinds that change the model itself, by how they are put in."""
+ALONE: dict[PatchKind, Callable[[LM, Patch], contextlib.AbstractContextManager[None]]] = {}
+"""Kinds whose users cannot share a batch, by how one user's patch is put in for a while."""

@@ -76,6 +76,51 @@ def shift_first(delta: Tensor) -> RowEdit:
     return edit
 
 
+def swapped(weights: Sequence[Tensor | None], bias: Tensor | None) -> RowEdit:
+    """Row r of user u reads the matrix weights[u], (d_out, d_in), instead of the module's own; None keeps that.
+
+    Users are taken one after another inside the batch: a matrix for each row would have to be copied at every token.
+    """
+
+    def edit(x: Tensor, output: Tensor, rows: Tensor) -> Tensor:
+        found = output.clone()
+        for user in torch.unique(rows).tolist():
+            weight = weights[user]
+            if weight is not None:
+                mine = rows == user
+                found[mine] = torch.nn.functional.linear(x[mine], weight, bias)
+        return found
+
+    return edit
+
+
+def stacked_weights(users: Sequence[Mapping[str, Tensor]], lm: LM) -> dict[str, RowEdit]:
+    """Row edits of many users' whole matrices, by full name of the weight; a user without one keeps the model's."""
+    modules = dict(lm.model.named_modules())
+    transposed = {down.path: down.transposed for down in lm.structure.down}
+    edits: dict[str, RowEdit] = {}
+    for name in sorted({name for weights in users for name in weights}):
+        path = name.removesuffix(".weight")
+        own = [weights[name].to(lm.device) if name in weights else None for weights in users]
+        turned = [w.T if w is not None and transposed.get(path, False) else w for w in own]
+        bias = getattr(modules[path], "bias", None)
+        edits[path] = swapped(turned, None if bias is None else bias.detach())
+    return edits
+
+
+def chained(*parts: Mapping[str, RowEdit]) -> dict[str, RowEdit]:
+    """The edits of all parts; where several touch a module they are made in the order of the parts."""
+
+    def both(first: RowEdit, second: RowEdit) -> RowEdit:
+        return lambda x, output, rows: second(x, first(x, output, rows), rows)
+
+    edits: dict[str, RowEdit] = {}
+    for part in parts:
+        for path, edit in part.items():
+            edits[path] = both(edits[path], edit) if path in edits else edit
+    return edits
+
+
 def stacked_factors(users: Sequence[Mapping[str, tuple[Tensor, Tensor]]], like: Tensor) -> dict[str, RowEdit]:
     """Row edits of many users' factors; ranks are filled with zeros, and a user without a module adds nothing."""
     edits: dict[str, RowEdit] = {}

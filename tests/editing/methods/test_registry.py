@@ -24,7 +24,7 @@ EVERY = pytest.mark.parametrize("name", sorted(METHODS))
 def fitted(name: str, lm: LM, users: list[User], resources: Resources, **settings: Any) -> list[Patch]:
     """Patches of a method as configured, with little work: few steps, and few of the contexts."""
     config = load_config(name)
-    little = {"steps": 8, "contexts": ("", "Hello!", "One more thing."), **settings}
+    little = {"steps": 8, "contexts": ("", "Hello!", "One more thing."), "null_space_below": 0.5, **settings}
     known = {key: value for key, value in little.items() if key in type(config).model_fields}
     return create(name, config.model_copy(update=known), resources).fit(lm, users)
 

@@ -1,0 +1,84 @@
+"""MEMIT and AlphaEdit: closed forms against dense solves, and values spread over layers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from editing.lm.load import LM
+from editing.methods.base import Resources, User
+from editing.methods.memit import MemitConfig, null_space, solved
+from editing.methods.registry import create, load_config
+from editing.patches.apply import applied
+from pipeline.core.errors import ConfigError
+
+
+def little(name: str, **settings: Any) -> MemitConfig:
+    config = load_config(name)
+    assert isinstance(config, MemitConfig)
+    short = {"steps": 8, "contexts": ("",), "value_contexts": 1, "first_layer": 0, "layer": 2}
+    return config.model_copy(update={**short, **settings})
+
+
+def test_the_factors_of_memit_equal_the_dense_least_squares() -> None:
+    torch.manual_seed(0)
+    keys, residuals = torch.randn(3, 6), torch.randn(3, 4)
+    factor = torch.randn(6, 6)
+    weighted = 2.0 * (factor @ factor.T + torch.eye(6))
+    a, b = solved(keys, residuals, torch.linalg.solve(weighted, keys.T).T)
+    expected = residuals.T @ keys @ torch.linalg.inv(weighted + keys.T @ keys)
+    torch.testing.assert_close(a @ b, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_factors_of_alphaedit_equal_the_dense_solve_and_spare_common_directions() -> None:
+    torch.manual_seed(0)
+    common = torch.randn(6, 3)
+    moment = common @ common.T
+    keys, residuals = torch.randn(2, 6), torch.randn(2, 4)
+    projection = null_space(moment, 1e-4).float()
+    a, b = solved(keys, residuals, keys @ projection)
+    dense = residuals.T @ keys @ projection @ torch.linalg.inv(keys.T @ keys @ projection + torch.eye(6))
+    torch.testing.assert_close(a @ b, dense, rtol=1e-3, atol=1e-4)
+    assert float((a @ b @ common).abs().max()) < 1e-4
+
+
+def test_memit_in_one_layer_without_damping_is_rome(
+    make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    lm = make_lm("llama")
+    config = little("memit", first_layer=2, covariance="none", covariance_weight=1e-6)
+    same = {key: value for key, value in config.model_dump().items() if key in type(load_config("rome")).model_fields}
+    rome = load_config("rome").model_copy(update=same)
+    for one, other in zip(
+        create("memit", config, resources).fit(lm, users), create("rome", rome, resources).fit(lm, users), strict=True
+    ):
+        ((a, b),), ((c, d),) = one.factors().values(), other.factors().values()
+        torch.testing.assert_close(a @ b, c @ d, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["memit", "alphaedit"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gptj"])
+def test_a_value_spread_over_layers_raises_the_likelihood_of_the_target(
+    name: str, family: str, make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    lm = make_lm(family)
+    patches = create("none", load_config("none"), resources).fit(lm, users)
+    patches += create(name, little(name), resources).fit(lm, users)
+    assert [len(patch.factors()) for patch in patches[3:]] == [3, 3, 3]
+    facts = [user.facts[0] for user in users] * 2
+    with applied(lm, patches) as responder:
+        found = responder.log_probs(range(6), [fact.question for fact in facts], [fact.target for fact in facts])
+    assert sum(found[3:]) > sum(found[:3])
+
+
+def test_the_null_space_needs_a_covariance(make_lm: Callable[..., LM], users: list[User], resources: Resources) -> None:
+    with pytest.raises(ConfigError, match="needs a covariance"):
+        create("alphaedit", little("alphaedit", covariance="none"), resources).fit(make_lm("llama"), users)
+
+
+def test_layers_in_the_wrong_order_are_refused(
+    make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    with pytest.raises(ConfigError, match="lies above"):
+        create("memit", little("memit", first_layer=3), resources).fit(make_lm("llama"), users)

@@ -1,0 +1,70 @@
+"""Patches of several kinds on one model at once."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from editing.lm.load import LM
+from editing.methods.base import Resources, User
+from editing.methods.registry import create, load_config
+from editing.patches.apply import applied, in_place
+from editing.patches.patch import Patch
+from pipeline.core.errors import InputError
+
+QUESTION = "What is my hobby?"
+
+
+def patch_of(name: str, lm: LM, user: User, resources: Resources) -> Patch:
+    config = load_config(name)
+    short = {"steps": 6, "contexts": ("",)}
+    known = {key: value for key, value in short.items() if key in type(config).model_fields}
+    return create(name, config.model_copy(update=known), resources).fit(lm, [user])[0]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_users_of_all_kinds_share_one_batch_and_keep_apart(
+    family: str, make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    lm = make_lm(family)
+    names = ["none", "rome", "ft_m", "in_context", "lora"]
+    patches = [patch_of(name, lm, users[at % 3], resources) for at, name in enumerate(names)]
+    with applied(lm, patches) as responder:
+        together = responder.answer(range(5), [QUESTION] * 5, max_new_tokens=6, batch_size=8)
+        scores = responder.log_probs(range(5), [QUESTION] * 5, ["chess"] * 5)
+    for at, patch in enumerate(patches):
+        with applied(lm, [patch]) as responder:
+            assert responder.answer([0], [QUESTION], max_new_tokens=6, batch_size=1) == [together[at]]
+            assert responder.log_probs([0], [QUESTION], ["chess"])[0] == pytest.approx(scores[at], abs=1e-3)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gptj"])
+def test_a_dense_patch_answers_as_the_model_with_its_weights_put_in(
+    family: str, make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    lm = make_lm(family)
+    bare, dense = patch_of("none", lm, users[0], resources), patch_of("ft_m", lm, users[0], resources)
+    with applied(lm, [dense]) as responder:
+        (found,) = responder.log_probs([0], [QUESTION], ["chess"])
+    before = {name: value.clone() for name, value in lm.model.state_dict().items()}
+    with in_place(lm, dense.tensors), applied(lm, [bare]) as responder:
+        (expected,) = responder.log_probs([0], [QUESTION], ["chess"])
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert all(torch.equal(value, before[name]) for name, value in lm.model.state_dict().items())
+
+
+def test_weights_put_in_are_taken_out_bit_by_bit_after_an_exception(
+    make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    lm = make_lm("llama")
+    dense = patch_of("ft_m", lm, users[0], resources)
+    before = {name: value.clone() for name, value in lm.model.state_dict().items()}
+    with pytest.raises(RuntimeError, match="half way"), in_place(lm, dense.tensors):
+        raise RuntimeError("half way")
+    assert all(torch.equal(value, before[name]) for name, value in lm.model.state_dict().items())
+
+
+def test_a_patch_refuses_other_weights(make_lm: Callable[..., LM], users: list[User], resources: Resources) -> None:
+    patch = patch_of("in_context", make_lm("llama", seed=1), users[0], resources)
+    with pytest.raises(InputError, match="made for other weights"), applied(make_lm("llama", seed=2), [patch]):
+        pass
