@@ -211,11 +211,20 @@ _FINAL = frozenset(["me", "myself", "for", "in", "on", "with", "about", "at", "o
 
 
 def _texts(topics: Sequence[Topic], statements: Sequence[Statement]) -> Iterator[str]:
-    for statement in statements:
-        yield statement.self_contained
-    for kind in [*taxonomy(), *(topic.kind for topic in topics)]:
-        yield from kind.explicit
-        yield from _all_questions(kind)
+    """Everything that is compared later, so that it is embedded in one go."""
+    users = {topic.statement.user_id for topic in topics}
+    yield from (statement.self_contained for statement in statements if statement.user_id in users)
+    yield from (kind.explicit[0] for kind in taxonomy())
+    for topic in topics:
+        yield from topic.kind.explicit
+        yield from _all_questions(topic.kind)
+
+
+def _vocabulary(statements: Sequence[Statement], queries: Sequence[Query]) -> set[str]:
+    """The stems of all words in mined texts and in our questions."""
+    mined = [*(statement.self_contained for statement in statements), *(query.text for query in queries)]
+    ours = [text for kind in taxonomy() for text in (*kind.explicit, *_all_questions(kind))]
+    return {stem for text in (*mined, *ours) for stem in stems(text)}
 
 
 def _all_questions(kind: AttributeType) -> list[str]:
