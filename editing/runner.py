@@ -19,7 +19,7 @@ from editing.patches.patch import Patch
 from pipeline.core.config import Section
 from pipeline.core.errors import InputError, UpqaError, unknown_name
 from pipeline.core.progress import console, progress
-from pipeline.core.provenance import dataset_sha256, peak_memory_mb, run_record
+from pipeline.core.provenance import dataset_sha256, peak_memory_mb, run_record, sha256_file
 from pipeline.core.records import Answer, Preference, Question, Record, Split, content_id
 from pipeline.core.tables import read_jsonl, read_parquet, write_json, write_jsonl, write_parquet
 
@@ -74,8 +74,8 @@ class Cell:
 def run_cell(cell: Cell, dataset: Path, out: Path, cache: Path = CACHE) -> dict[str, Any]:
     """Write answers.parquet, patches/ and run.json of a cell below `out`; returns the run record.
 
-    Finished groups of preferences are kept under `cache`, so a stopped run goes on where it was. A run that ends with
-    an error leaves a run.json that says so.
+    Finished groups of preferences are kept under `cache` until the run is complete, so a stopped run goes on where it
+    was. A run that ends with an error leaves a run.json that says so.
 
     Raises:
         InputError: the dataset or the checkpoint is not usable.
@@ -104,14 +104,18 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
     rows_sha256 = dataset_sha256(dataset)
     key = content_id(
         rows_sha256,
+        code_sha256(),
         lm.weights_sha256,
         lm.prompts.sha256,
         cell.method,
         config_sha256(cell.config),
         settings.model_dump(exclude={"models", "methods", "checkpoints", "max_preferences"}),
     )
-    patches, asked = _work(lm, method, users, questions, settings, cache / "edit" / key)
+    work = cache / "edit" / key
+    patches, asked = _work(lm, method, users, questions, settings, work)
     _write(out, patches, asked)
+    # What is kept for a stopped run must never stand in for a run of its own.
+    shutil.rmtree(work)
     literal = sum(
         user.facts[0].question.casefold() in {q.text.casefold() for q in questions[user.facts[0].preference_id]}
         for user in users
@@ -142,6 +146,16 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
         "failures": {p.manifest.preference_ids[0]: p.manifest.failure for p in patches if p.manifest.failure},
         "cost": _cost(patches, [row.extra_prompt_tokens for row in asked]),
     }
+
+
+def code_sha256() -> str:
+    """Hex sha256 of the engine's source: a stopped run does not go on under other code."""
+    here = Path(__file__).parent
+    files = [
+        Path(__file__),
+        *sorted(file for part in ("lm", "patches", "methods") for file in (here / part).glob("*.py")),
+    ]
+    return content_id(*(sha256_file(file) for file in files))
 
 
 def _cost(patches: Sequence[Patch], extra_tokens: Sequence[int]) -> dict[str, float]:

@@ -83,13 +83,26 @@ def test_two_runs_give_the_same_answers(settings: EditSettings, release: Path, t
 def test_a_finished_group_is_not_fitted_again(
     settings: EditSettings, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run(settings, "rome", release, tmp_path)[1]
+    def full(*_: Any) -> None:
+        raise OSError("no space left on device")
 
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(runner, "_fitted", fail)
-    assert run(settings, "rome", release, tmp_path)[1] == first
+    expected = run(settings, "rome", release, tmp_path / "other")[1]
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space"):
+        patched.setattr(runner, "_write", full)
+        run(settings, "rome", release, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "_fitted", fail)
+        assert run(settings, "rome", release, tmp_path)[1] == expected
+
+
+def test_a_complete_run_leaves_nothing_behind_that_another_could_take_for_its_own(
+    settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    run(settings, "in_context", release, tmp_path)
+    assert list((tmp_path / "cache" / "edit").iterdir()) == []
 
 
 def test_a_killed_run_goes_on_where_it_was(
