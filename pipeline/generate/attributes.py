@@ -35,7 +35,7 @@ _HARD_STOP = re.compile(
     r"looking|working|trying|currently|also|now|then|not|is|are|live|work|like|love|this|that|there|how|what|please)\b)"
 )
 _SOFT_STOP = re.compile(
-    r"\s(?:that|with|without|for|from|as|at|in|on|to|by|about|than|over|per|named|called|looking|working|trying|based|"
+    r"\s(?:that|including|with|without|for|from|as|at|in|on|to|by|about|than|over|per|named|called|looking|working|trying|based|"
     r"speciali[sz]ing|focus(?:s?ed|s?ing)|doing|going|living|running|using|is|are|was|were|has|have|had|would|will|can|"
     r"needs?|wants?|very much|a lot|more than|right now|now|too|well|right|currently|myself|already|recently|"
     r"anymore|every|since|after|before|during|until|especially|like|such|years?|because|instead|here|there|now)\b"
@@ -189,7 +189,7 @@ def clip(text: str, *, loose: bool, max_words: int) -> str | None:
 
 _EMPTY_ALONE = frozenset(
     "company startup business firm agency shop store learn get always make do change start help create build work team "
-    "grow save money exams exam home something first second full learning playing working".split()
+    "grow save money exams exam home something first second full learning playing working dealing".split()
 )
 
 

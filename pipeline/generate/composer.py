@@ -105,8 +105,10 @@ class Composer:
         """Why a sample that keeps the rules is not taken; stricter than the rules, for ours are always at hand."""
         if score < getattr(self._config.ranking, question.kind.value):
             yield "ranking"
-        if content_stems(topic.target) & content_stems(question.text):
+        if _roots(topic.target) & _roots(question.text):
             yield "half_leak"
+        if _DANGLING & set(words(question.text)):
+            yield "dangling"
         if self._vocabulary and not set(stems(question.text)) <= self._vocabulary:
             yield "unknown_word"
         last = words(question.text)[-1]
@@ -191,6 +193,15 @@ class Composer:
         return relevance
 
 
+_DANGLING = frozenset(["it", "its", "this", "that", "these", "those", "them", "they"])
+"""Words that point at something a question on its own does not hold."""
+
+
+def _roots(text: str) -> set[str]:
+    """The first five letters of each content word: "financial" and "finance" are the same."""
+    return {stem[:5] for stem in content_stems(text)}
+
+
 class _Memory:
     """An encoder that embeds every text once."""
 
@@ -206,7 +217,7 @@ class _Memory:
 
 
 _WRITTEN = (K.REPHRASED, K.IMPLICIT, K.PRODUCT)
-_FINAL = frozenset(["me", "myself", "for", "in", "on", "with", "about", "at", "of", "off", "do", "am", "from", "it"])
+_FINAL = frozenset(["me", "myself", "for", "in", "on", "with", "about", "at", "of", "off", "do", "am", "from"])
 """Function words with which a question may well end."""
 
 
