@@ -145,7 +145,7 @@ def good_rate(dataset: Path) -> Claim | None:
     )
 
 
-def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 9, 15)) -> Claim:
+def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 7, 11)) -> Claim:
     """Calls made again although they had finished, over several kills of the same stage."""
 
     def answer(body: dict[str, Any]) -> str:
@@ -153,7 +153,10 @@ def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 9, 15)) -> Claim:
             kills.discard(len(endpoint.requests))
             running[-1].send_signal(signal.SIGKILL)
             running[-1].wait()
-        advice = {"advice": "How should I get through a long day?", "shopping": "Which tools should I buy for the summer?"}
+        advice = {
+            "advice": "How should I get through the day?",
+            "shopping": "Which tools should I buy for summer days?",
+        }
         return json.dumps(
             advice if "shopping" in json.dumps(body["response_format"]) else {"question": "What do I do?"}
         )
@@ -175,7 +178,7 @@ def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 9, 15)) -> Claim:
             code = running[-1].wait()
         times = Counter(request_key(body) for body in endpoint.requests)
         # The call in flight at a kill had not finished; anything beyond one such repeat a kill is a finished call.
-        repeated = sum(times.values()) - len(times) - len(kill_after)
+        repeated = sum(times.values()) - len(times) - (len(kill_after) - len(kills))
     return Claim(
         "generate.repeated_calls_after_kill",
         repeated,
