@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "pipeline.generate"]
 
 
 def answer(body: dict[str, Any]) -> str:
-    advice = {"advice": "How should I get through a long working day?", "shopping": "Which tools should I buy for the summer?"}
+    advice = {"advice": "How should I get through the day?", "shopping": "Which tools should I buy for the summer?"}
     return json.dumps(
         advice if "shopping" in json.dumps(body["response_format"]) else {"question": "How do I earn a living?"}
     )

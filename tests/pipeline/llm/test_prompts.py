@@ -43,7 +43,7 @@ def write(root: Path, text: str) -> Prompt:
 @pytest.mark.parametrize("prompt_id", PROMPTS)
 def test_every_example_of_every_prompt_is_valid_against_its_schema(prompt_id: str) -> None:
     prompt = load_prompt(ROOT, prompt_id)
-    assert prompt.examples
+    assert prompt.examples or not prompt_id.startswith("generate/")
     for example in prompt.examples:
         jsonschema.validate(example.reply, prompt.schema)
 
