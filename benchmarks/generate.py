@@ -141,7 +141,7 @@ def good_rate(dataset: Path) -> Claim | None:
         high,
         len(fitting),
         "one reader, who also wrote the templates; origin hidden; implicit and product questions read, rephrased ones "
-        "(nearly all templates) not; an earlier read of another 50 gave 0.58 and led to changes, so this one is not held out",
+        "(nearly all templates) not; an earlier read of another 50 gave 0.58 and led to changes: this is not held out",
         {"failed_by_aspect": failed, "labels": len(labels)},
     )
 
