@@ -1,7 +1,8 @@
 """How often ROME makes SmolLM2 say the target to the direct question, in raw text and in the chat template.
 
 `python -m benchmarks.rome [--dataset build/hub] [--records FILE.json]`. Each edit is made in the form in which it is
-asked, on a phrasing that is not the question asked. Recalled means that the target stands in the answer as whole words;
+asked. Two questions are put to it: the one it was made on (efficacy, as the literature says), and the dataset's own
+explicit question, another phrasing. Recalled means that the target stands in the answer as whole words;
 the stricter verdict of the `exact` judge, which also refuses lists and unclear sentences, stands beside it. Preferences
 come from all splits of a released dataset, or from a JSON list in the published UPQA form.
 """
@@ -30,6 +31,10 @@ from pipeline.core.records import QuestionKind
 
 PARAMS = ROOT / "params.yaml"
 MODEL = "smollm2-135m-instruct"
+NOTES = {
+    "": "the question the edit was made on, as the literature measures efficacy",
+    "_other_phrasing": "the explicit question of the dataset, which the edit never saw",
+}
 
 
 class Case(NamedTuple):
@@ -92,31 +97,34 @@ def measure(cases: list[Case], form: Literal["raw", "chat"], method: str, texts:
     ]
     fitter = create(method, load_config(method, MODEL), Resources(texts))
     patches = [patch for at in range(0, len(users), 10) for patch in fitter.fit(lm, users[at : at + 10])]
+    asked = {"": [user.facts[0].question for user in users], "_other_phrasing": [case.question for case in cases]}
+    claims = []
     with applied(lm, patches) as responder:
-        replies = responder.answer(
-            range(len(cases)), [c.question for c in cases], max_new_tokens=settings.max_new_tokens, batch_size=64
-        )
-    said = [recalled(case, reply.text) for case, reply in zip(cases, replies, strict=True)]
-    strict = _strict(cases, replies)
-    low, high = wilson(sum(said), len(said), 0.95)
-    return [
-        Claim(
-            f"edit.{method}_explicit_{form}",
-            sum(said) / len(said),
-            "share",
-            low,
-            high,
-            len(said),
-            "target in the answer as whole words; the edit prompt is another phrasing than the question asked",
-            {
-                "exact_judge": sum(strict) / len(strict),
-                "failed_edits": sum(patch.manifest.failure is not None for patch in patches),
-                "seconds_per_edit": sum(patch.manifest.seconds for patch in patches) / len(patches),
-                "max_new_tokens": settings.max_new_tokens,
-                "model": MODEL,
-            },
-        )
-    ]
+        for suffix, questions in asked.items():
+            replies = responder.answer(
+                range(len(cases)), questions, max_new_tokens=settings.max_new_tokens, batch_size=64
+            )
+            said = [recalled(case, reply.text) for case, reply in zip(cases, replies, strict=True)]
+            low, high = wilson(sum(said), len(said), 0.95)
+            claims.append(
+                Claim(
+                    f"edit.{method}_explicit_{form}{suffix}",
+                    round(sum(said) / len(said), 4),
+                    "share",
+                    low,
+                    high,
+                    len(said),
+                    "target in the answer as whole words; asked: " + NOTES[suffix],
+                    {
+                        "exact_judge": sum(_strict(cases, replies)) / len(cases),
+                        "failed_edits": sum(patch.manifest.failure is not None for patch in patches),
+                        "seconds_per_edit": sum(patch.manifest.seconds for patch in patches) / len(patches),
+                        "max_new_tokens": settings.max_new_tokens,
+                        "model": MODEL,
+                    },
+                )
+            )
+    return claims
 
 
 def _strict(cases: list[Case], replies: list[Reply]) -> list[bool]:

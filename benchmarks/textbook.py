@@ -84,7 +84,7 @@ def rome(lm: LM, fact: Fact, config: RomeConfig, second_moment: Tensor | None = 
         handle.remove()
     key = keys.mean(0)
     direction = key if second_moment is None else _solved(second_moment.double(), key.double(), config.ridge).float()
-    return Textbook(losses, delta.detach()[:, None] / (direction @ key), direction[None])
+    return Textbook(losses, delta.detach()[:, None] / (direction @ keys[0]), direction[None])
 
 
 def _solved(moment: Tensor, key: Tensor, ridge: float) -> Tensor:

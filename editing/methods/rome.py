@@ -4,7 +4,7 @@ Source: Meng et al., Locating and Editing Factual Associations in GPT (2022), se
   k* (eq. 3): the down-projection's input at the subject's last token, averaged over context texts.
   v* (eq. 4): gradient descent on a vector added to the down-projection's output there, so that the target becomes
       likely in every context, with a KL term that keeps what the subject is, and weight decay.
-  closed form (eq. 2): W' = W + (v* - W k*) (C^-1 k*)^T / ((C^-1 k*)^T k*).
+  closed form (eq. 2): W' = W + (v* - W k) (C^-1 k*)^T / ((C^-1 k*)^T k), with k the key of the bare question.
 
 Deviations: prompts are in the chat template where there is one; context texts are written out in the configuration
 instead of sampled from the model; the vector is added in each context, so v* - W k* is that vector itself; the KL
@@ -122,7 +122,8 @@ class Rome(Method[RomeConfig]):
         down, moment = lm.structure.down[values.layer], moments[values.layer]
         pairs: dict[int, list[tuple[Tensor, Tensor]]] = {}
         for problem, delta in zip(values.problems, values.deltas, strict=True):
-            pair = rank_one(values.mean_key(problem), delta.detach(), moment, self.config.ridge)
+            key, bare = values.mean_key(problem), values.keys[problem.keys[0]]
+            pair = rank_one(key, bare, delta.detach(), moment, self.config.ridge)
             pairs.setdefault(problem.user, []).append(pair)
         return {
             user: {down.path: (torch.cat([a for a, _ in own], dim=1), torch.cat([b for _, b in own]))}
@@ -296,10 +297,16 @@ def divergence(edited: Tensor, base: Tensor) -> Tensor:
     return (edited.exp() * (edited - base)).sum()
 
 
-def rank_one(key: Tensor, delta: Tensor, second_moment: Tensor | None, ridge: float) -> tuple[Tensor, Tensor]:
-    """Factors A (d_out, 1) and B (1, d_in) with A B k* = delta, along C^-1 k* (eq. 2)."""
+def rank_one(
+    key: Tensor, bare: Tensor, delta: Tensor, second_moment: Tensor | None, ridge: float
+) -> tuple[Tensor, Tensor]:
+    """Factors A (d_out, 1) and B (1, d_in) along C^-1 k* (eq. 2), scaled so that A B k = delta at the key `bare`.
+
+    With k = k* this is eq. 2 to the letter. The mean over contexts lies away from every single key, the question alone
+    above all in raw text, and a change that reaches delta only at the mean falls short of it where the fact is asked.
+    """
     direction = whitened(key, second_moment, ridge)
-    return delta[:, None] / (direction @ key), direction[None]
+    return delta[:, None] / (direction @ bare), direction[None]
 
 
 def _listed(row: int | None) -> tuple[int, ...]:

@@ -25,22 +25,23 @@ def rome_config(**settings: Any) -> RomeConfig:
 
 def test_the_closed_form_by_hand() -> None:
     # C = diag(1, 4), k = (2, 4): C^-1 k = (2, 1), (C^-1 k)^T k = 8, so W' - W = delta (2, 1) / 8.
-    a, b = rank_one(torch.tensor([2.0, 4.0]), torch.tensor([8.0, 16.0, -8.0]), torch.diag(torch.tensor([1.0, 4.0])), 0)
+    key, delta = torch.tensor([2.0, 4.0]), torch.tensor([8.0, 16.0, -8.0])
+    a, b = rank_one(key, key, delta, torch.diag(torch.tensor([1.0, 4.0])), 0)
     torch.testing.assert_close(a @ b, torch.tensor([[2.0, 1.0], [4.0, 2.0], [-2.0, -1.0]]))
 
 
-def test_the_closed_form_maps_the_mean_key_to_the_wanted_value() -> None:
-    key, delta = torch.randn(6), torch.randn(4)
+def test_the_closed_form_maps_the_key_of_the_bare_question_to_the_wanted_value() -> None:
+    key, bare, delta = torch.randn(6), torch.randn(6), torch.randn(4)
     factor = torch.randn(6, 6)
-    a, b = rank_one(key, delta, factor @ factor.T, 0.1)
-    torch.testing.assert_close(a @ b @ key, delta, rtol=1e-4, atol=1e-5)
+    a, b = rank_one(key, bare, delta, factor @ factor.T, 0.1)
+    torch.testing.assert_close(a @ b @ bare, delta, rtol=1e-4, atol=1e-5)
 
 
 def test_the_closed_form_is_the_constrained_least_squares_solution() -> None:
     # Of all changes D with D k = delta, it has the least effect on keys distributed as K: |D K|^2 is minimal.
     keys = torch.randn(5, 40, dtype=torch.float64)
     key, delta = torch.randn(5, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
-    a, b = rank_one(key.float(), delta.float(), (keys @ keys.T / 40).float(), 0)
+    a, b = rank_one(key.float(), key.float(), delta.float(), (keys @ keys.T / 40).float(), 0)
     best = (a @ b).double()
     for _ in range(20):
         other = torch.randn(3, 5, dtype=torch.float64)
