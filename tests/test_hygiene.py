@@ -14,7 +14,9 @@ CODE = [path for folder in ("pipeline", "editing", "benchmarks") for path in (RO
 FORBIDDEN = {
     "a home path": re.compile(r"/(?:home|Users|root)/\w"),
     "a device literal": re.compile(r"[\"']cuda(?::\d+)?[\"']"),
-    "a hub model id": re.compile(r"[\"'][A-Za-z0-9-]+/[A-Za-z0-9.-]*(?:\d[Bb]|Instruct|[Ll]lama|[Qq]wen|gpt)[A-Za-z0-9.-]*[\"']"),
+    "a hub model id": re.compile(
+        r"[\"'][A-Za-z0-9-]+/[A-Za-z0-9.-]*(?:\d[Bb]|Instruct|[Ll]lama|[Qq]wen|gpt)[A-Za-z0-9.-]*[\"']"
+    ),
 }
 
 
