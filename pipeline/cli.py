@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from editing.edit import edit
+from editing.export import export_patch
 from editing.judge import judge
 from editing.leaderboard import leaderboard
 from editing.personalize import personalize
@@ -38,7 +39,7 @@ PANELS: dict[str, dict[str, Callable[..., object]]] = {
         "import": import_benchmark,
     },
     "Evaluation": {"edit": edit, "judge": judge, "leaderboard": leaderboard},
-    "Try it": {"personalize": personalize},
+    "Try it": {"personalize": personalize, "export-patch": export_patch},
 }
 for panel, commands in PANELS.items():
     for name, command in commands.items():
