@@ -29,6 +29,7 @@ METHODS = {
     "rome_identity": "editing.methods.rome:Rome",
     "memit": "editing.methods.memit:Memit",
     "alphaedit": "editing.methods.memit:Memit",
+    "preference_edit": "editing.methods.preference_edit:PreferenceEdit",
 }
 """Registered name -> "module:class". Names that share a class differ by their YAML."""
 

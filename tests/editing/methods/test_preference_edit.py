@@ -78,7 +78,7 @@ def test_ridge_regression_is_the_solution_of_its_normal_equations() -> None:
 def test_keys_of_a_batch_are_those_of_a_plain_forward_pass(make_lm: Callable[..., LM]) -> None:
     lm = make_lm("llama")
     rows = [lm.prompts.ask(text).ids for text in ("What is my hobby?", "How far is the moon from here?")]
-    found = KeyReader(lm, 2).at_last(rows, [1, 3])
+    found = [keys[-3:] for keys in KeyReader(lm, 2).keys(rows)]
     caught: list[torch.Tensor] = []
 
     def catch(_: Any, args: tuple[torch.Tensor, ...], __: Any) -> None:
@@ -89,7 +89,7 @@ def test_keys_of_a_batch_are_those_of_a_plain_forward_pass(make_lm: Callable[...
         for ids in rows:
             lm.model(input_ids=torch.tensor([ids]))
     handle.remove()
-    torch.testing.assert_close(found[0], caught[0][0, -1:], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[0], caught[0][0, -3:], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found[1], caught[1][0, -3:], rtol=1e-4, atol=1e-5)
 
 
@@ -105,8 +105,8 @@ def test_gates_are_open_at_asked_prompts_and_shut_at_held_ones(
     lesson = lessons.of(fact)
     texts = [*lesson.asked, *lesson.held]
     layer = [down.path for down in lm.structure.down].index(path)
-    keys = torch.cat(KeyReader(lm, layer).at_last([lm.prompts.ask(t).ids for t in texts], [1] * len(texts)))
-    gates = keys @ b[0]
+    keys = KeyReader(lm, layer).keys([lm.prompts.ask(text).ids for text in texts])
+    gates = torch.stack([found[-1] for found in keys]) @ b[0]
     assert gates[: len(lesson.asked)].mean() > gates[len(lesson.asked) :].mean()
 
 
