@@ -112,7 +112,7 @@ def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
         {
             "users": len({preference.user_id for preference, _ in rows}),
             "seconds": report["seconds"],
-            "dropped_by_generate": report["counts"]["dropped"],
+            "dropped_by_generate": report["counts"]["dropped_by_reason"],
             "samples_rejected_by_rule": report["counts"]["samples_rejected_by_rule"],
             "model_errors": report["counts"]["model_errors"],
             "replies": report["counts"]["replies"],

@@ -60,11 +60,10 @@ def generate_drafts(
         for topic in topics
     ]
     counts = {
-        "statements": len(statements),
+        "statements": {"in": len(statements), "out": len(drafts), "dropped": len(dropped)},
         "queries": len(queries),
-        "drafts": len(drafts),
         "users": len({draft.statement.user_id for draft in drafts}),
-        "dropped": dict(Counter(row.reason for row in dropped)),
+        "dropped_by_reason": dict(Counter(row.reason for row in dropped)),
         "questions": _by_origin(drafts),
         "replies": sum(replies.values()),
         "samples_rejected_by_rule": dict(composer.rejections.most_common()),

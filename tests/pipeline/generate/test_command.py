@@ -75,7 +75,7 @@ def test_a_killed_stage_repeats_no_finished_call(tmp_path: Path, mined: Path) ->
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [draft.target for draft in drafts] == JOBS
     assert dropped == []
-    assert report["counts"]["drafts"] == 10
+    assert report["counts"]["statements"]["out"] == 10
     assert report["llm"]["cached"] == 6
 
 
