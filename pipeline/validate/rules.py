@@ -104,6 +104,7 @@ Fault = tuple[Reason, str]
 
 
 def draft_faults(draft: Draft, config: RulesConfig) -> Iterator[Fault]:
+    """The faults of `draft` itself, whatever its questions."""
     target, attribute = draft.target, draft.attribute_type
     if not content_stems(target):
         yield Reason.TARGET_EMPTY, f"target {target!r}"
