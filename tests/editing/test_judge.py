@@ -1,9 +1,9 @@
-import importlib.util
 import json
 
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks import synthetic_results as made_up
 from editing.judges.base import Ruling
 from editing.judges.config import JudgeConfig
 from editing.judges.registry import load_judge
@@ -14,16 +14,6 @@ from pipeline.core.records import Answer, Verdict
 from pipeline.core.tables import read_parquet, write_json
 
 
-@pytest.fixture(scope="module")
-def made_up(request):
-    """The module that writes made-up runs."""
-    path = request.config.rootpath / "benchmarks" / "synthetic_results.py"
-    spec = importlib.util.spec_from_file_location("synthetic_results", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def config(pytestconfig):
     section = load_section(pytestconfig.rootpath / "params.yaml", "judge", JudgeConfig)
@@ -31,7 +21,7 @@ def config(pytestconfig):
 
 
 @pytest.fixture
-def run(made_up, tmp_path):
+def run(tmp_path):
     made = made_up.write_dataset(tmp_path / "hub", 6, 1)
     return made_up.write_run(tmp_path / "results", tmp_path / "hub", made, "model", "in_context", 1)
 
@@ -134,7 +124,7 @@ def test_a_run_record_of_another_form_is_refused(run, tmp_path, config):
         judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
 
 
-def test_a_failed_run_has_no_scores_and_no_verdicts(made_up, tmp_path, config):
+def test_a_failed_run_has_no_scores_and_no_verdicts(tmp_path, config):
     made = made_up.write_dataset(tmp_path / "hub", 2, 1)
     run = made_up.write_run(tmp_path / "r", tmp_path / "hub", made, "m", "rome", 1, status="failed", error="no memory")
     scores = judge_run(tmp_path / "hub", run, config, tmp_path / "cache")

@@ -1,8 +1,8 @@
-import importlib.util
 import json
 
 import pytest
 
+from benchmarks import synthetic_results as made_up
 from editing.board.collect import check_comparable, read_runs
 from editing.board.page import script_json
 from editing.board.table import LeaderboardConfig, markdown
@@ -19,16 +19,6 @@ CONFIG = LeaderboardConfig(judge="exact", samples=2, significance=0.05)
 DIRTY = {"code": {"commit": "a" * 40, "dirty": True}}
 
 
-@pytest.fixture(scope="module")
-def made_up(request):
-    """The module that writes made-up runs."""
-    path = request.config.rootpath / "benchmarks" / "synthetic_results.py"
-    spec = importlib.util.spec_from_file_location("synthetic_results", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def judging(pytestconfig):
     section = load_section(pytestconfig.rootpath / "params.yaml", "judge", JudgeConfig)
@@ -36,7 +26,7 @@ def judging(pytestconfig):
 
 
 @pytest.fixture
-def add(made_up, tmp_path, judging):
+def add(tmp_path, judging):
     """Adds a judged run to tmp_path/results."""
     made = made_up.write_dataset(tmp_path / "hub", 8, 1)
 
