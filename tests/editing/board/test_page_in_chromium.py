@@ -1,6 +1,5 @@
 """The page in a real browser, spoken to over Chromium's debugging pipe; skipped where Chromium is not installed."""
 
-import importlib.util
 import json
 import os
 import select
@@ -11,6 +10,7 @@ import time
 
 import pytest
 
+from benchmarks import synthetic_results as made_up
 from editing.board.table import LeaderboardConfig
 from editing.board.write import write_board
 from editing.judges.config import JudgeConfig
@@ -122,9 +122,6 @@ class Page:
 def address(request, tmp_path_factory):
     """The page of four made-up runs, one of which answers with markup."""
     root = request.config.rootpath
-    spec = importlib.util.spec_from_file_location("synthetic_results", root / "benchmarks" / "synthetic_results.py")
-    made_up = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made_up)
     folder = tmp_path_factory.mktemp("page")
     judging = load_section(root / "params.yaml", "judge", JudgeConfig)
     judging = judging.model_copy(update={"judges": ("exact",), "bootstrap_samples": 100})
