@@ -16,8 +16,8 @@ from pipeline.core.records import QuestionKind, Record
 CALIBRATION = Path(__file__).with_name("calibration.jsonl")
 """The labelled replies."""
 FRESH = Path(__file__).with_name("calibration_fresh.jsonl")
-"""Replies held apart (split "fresh"): about other preferences, written before any judge was run on them, and measured once
-by `python -m benchmarks.judges --fresh`. Nothing is ever chosen on them."""
+"""Replies held apart (split "fresh"): about other preferences, written before any judge was run on them; measured by
+`python -m benchmarks.judges --fresh`. Nothing is ever chosen on them."""
 
 
 class LabelledReply(Record):
