@@ -345,6 +345,12 @@ class Answer(Record):
     """Newly generated tokens."""
     degenerate: bool
     """Whether the answer repeats itself; rule in docs/protocol.md."""
+    seed: int = 0
+    """Seed of `edit.seeds` the method was fitted with; 0 for methods that draw no numbers."""
+    base_text: str | None = None
+    """What the unedited model answers to the same question; controls only."""
+    kl: float | None = None
+    """KL of the next-token distributions from the unedited model, in nats; controls only; docs/protocol.md."""
 
 
 class Verdict(Record):
