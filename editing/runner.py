@@ -299,11 +299,15 @@ def _answer(lm: LM, method: Method[Any], question: Question, reply: Reply) -> An
 def read_split(dataset: Path, split: Split, most: int) -> tuple[list[Preference], dict[str, list[Question]]]:
     """Up to `most` preferences of a released split, in the order of their ids, and the questions of each.
 
+    A preference that replaces another is left out: it is asked about where preferences change.
+
     Raises:
         InputError: the dataset is missing, or the split has no preferences or a preference without questions.
     """
     data = dataset / "data"
-    found = sorted(read_parquet(data / f"preferences-{split}.parquet", Preference), key=lambda p: p.id)[:most]
+    released = sorted(read_parquet(data / f"preferences-{split}.parquet", Preference), key=lambda p: p.id)
+    updates = {preference.superseded_by for preference in released}
+    found = [preference for preference in released if preference.id not in updates][:most]
     if not found:
         raise InputError(f"{data}/preferences-{split}.parquet: no preferences; evaluate another split.")
     questions: dict[str, list[Question]] = {preference.id: [] for preference in found}
@@ -328,12 +332,15 @@ def texts_of(dataset: Path, splits: Sequence[Split]) -> tuple[str, ...]:
 
 
 def histories(dataset: Path) -> dict[str, tuple[str, ...]]:
-    """All released statements of each user, for methods that retrieve."""
+    """All released statements of each user, for methods that retrieve; without those that replace another."""
     told: dict[str, list[str]] = {}
     for split in SPLITS:
         file = dataset / "data" / f"preferences-{split}.parquet"
-        for preference in read_parquet(file, Preference) if file.is_file() else ():
-            told.setdefault(preference.user_id, []).append(preference.statement)
+        released = list(read_parquet(file, Preference)) if file.is_file() else []
+        updates = {preference.superseded_by for preference in released}
+        for preference in released:
+            if preference.id not in updates:
+                told.setdefault(preference.user_id, []).append(preference.statement)
     return {user: tuple(statements) for user, statements in told.items()}
 
 

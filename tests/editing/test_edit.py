@@ -19,10 +19,10 @@ from editing.lm.prompt import Prompt
 from editing.methods.registry import METHODS, method_class
 from editing.methods.rome import Rome
 from editing.patches.patch import Patch
-from editing.runner import Cell, EditSettings, edit_prompt, read_split, run_cell, texts_of, user_of
+from editing.runner import Cell, EditSettings, edit_prompt, histories, read_split, run_cell, texts_of, user_of
 from pipeline.core.errors import ConfigError, InputError
-from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, Question, QuestionKind
-from pipeline.core.tables import read_parquet
+from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, Preference, Question, QuestionKind
+from pipeline.core.tables import read_parquet, write_parquet
 
 
 @pytest.fixture
@@ -281,3 +281,12 @@ def test_the_command_says_an_error_in_one_line_and_exits_with_1(tmp_path: Path) 
     )
     assert found.exit_code == 1
     assert "Did you mean 'rome'" in found.output
+
+
+def test_a_preference_that_replaces_another_takes_no_part_in_the_ordinary_evaluation(release: Path) -> None:
+    path = release / "data" / "preferences-test.parquet"
+    old, new, *rest = sorted(read_parquet(path, Preference), key=lambda p: p.id)
+    pair = [old.model_copy(update={"superseded_by": new.id}), new.model_copy(update={"user_id": old.user_id})]
+    write_parquet(path, [*pair, *rest], Preference)
+    assert [p.id for p in read_split(release, "test", 10)[0]] == [p.id for p in (old, *rest)]
+    assert histories(release)[old.user_id] == (old.statement,)
