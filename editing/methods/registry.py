@@ -25,10 +25,17 @@ METHODS = {
     "ft_l": "editing.methods.fine_tune:FineTune",
     "ft_m": "editing.methods.fine_tune:FineTune",
     "lora": "editing.methods.lora:Lora",
+    "adalora": "editing.methods.adalora:AdaLora",
+    "grace": "editing.methods.grace:Grace",
     "rome": "editing.methods.rome:Rome",
     "rome_identity": "editing.methods.rome:Rome",
     "memit": "editing.methods.memit:Memit",
     "alphaedit": "editing.methods.memit:Memit",
+    "emmet": "editing.methods.emmet:Emmet",
+    "pe_ft_m": "editing.methods.clustered:ClusteredFineTune",
+    "pe_lora": "editing.methods.clustered:ClusteredLora",
+    "pe_rome": "editing.methods.clustered:ClusteredRome",
+    "pe_memit": "editing.methods.clustered:ClusteredMemit",
     "preference_edit": "editing.methods.preference_edit:PreferenceEdit",
 }
 """Registered name -> "module:class". Names that share a class differ by their YAML."""
