@@ -8,9 +8,9 @@ Source: Zhang et al., Adaptive Budget Allocation for Parameter-Efficient Fine-Tu
       falling as a cubic from r0 to r triplets a map (eq. 12); from `allocate_until` on the choice stands.
 
 Deviations: the penalty is the mean over the maps, as peft has it, so that its weight does not grow with the depth of
-the model; dropout takes input features away, anew at each step and alike for every token and user, so that patches do not
-depend on who else is fitted. The patch holds the triplets that are left as factors A = (alpha / r0) P diag(lambda) and
-B = Q: the same kind of adapter as every other low-rank patch, without dropout.
+the model; dropout takes input features away, anew at each step and alike for every token and user, so that a patch does
+not depend on who else is fitted. The patch holds the triplets that are left as factors A = (alpha / r0) P diag(lambda)
+and B = Q: the same kind of adapter as every other low-rank patch, without dropout.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class _Triplets(Trainable):
         ]
         self.parameters = [[w.tensor for own in maps.values() for w in own.weights] for maps in self.users]
         self.steps = [0] * users
-        self.kept = [{path: torch.ones(config.first_rank, dtype=torch.bool) for path in first} for _ in range(users)]
+        self.kept = [{path: torch.ones(config.first_rank, device=lm.device) for path in first} for _ in range(users)]
         self.masks: dict[int, dict[str, Tensor]] = {}
 
     def edits(self, users: Sequence[int]) -> RowEdits:
@@ -236,8 +236,8 @@ def budget(step: int, maps: int, config: AdaLoraConfig) -> int:
 
 
 def most_important(importance: dict[str, Tensor], count: int) -> dict[str, Tensor]:
-    """Which triplets of each map are among the `count` most important of all."""
+    """1 for each map's triplets that are among the `count` most important of all, else 0."""
     every = torch.cat(list(importance.values()))
-    kept = torch.zeros(len(every), dtype=torch.bool, device=every.device)
-    kept[every.argsort(descending=True, stable=True)[:count]] = True
+    kept = torch.zeros_like(every)
+    kept[every.argsort(descending=True, stable=True)[:count]] = 1
     return dict(zip(importance, torch.split(kept, [len(own) for own in importance.values()]), strict=True))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from editing.lm.load import LM
-from editing.methods.covariance import damped
+from editing.methods.covariance import whitened
 from editing.methods.rome import Factors, Rome, ValueSearch
 
 SINGULAR_BELOW = 1e-9
@@ -49,9 +49,7 @@ def constrained(
 
     `keys` and `bare` are (n, d_in), `deltas` (n, d_out), one row a fact.
     """
-    mapping = keys.double()
-    if second_moment is not None:
-        mapping = torch.linalg.solve(damped(second_moment, ridge), mapping.T).T
-    reached = mapping @ bare.double().T
-    left = deltas.double().T @ torch.linalg.pinv(reached, rtol=SINGULAR_BELOW)
-    return left.float(), mapping.float()
+    mapping = whitened(keys, second_moment, ridge)
+    reached = mapping.double() @ bare.double().T
+    left: Tensor = deltas.double().T @ torch.linalg.pinv(reached, rtol=SINGULAR_BELOW)
+    return left.float(), mapping

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from editing.lm.load import LM
-from editing.methods.base import Fact, layer_index
+from editing.methods.base import Fact, layer_range
 from editing.methods.training import Trainable, Trained, TrainingConfig
 from editing.patches.patch import PatchKind, low_rank_tensors
 from editing.patches.rowwise import RowEdits, low_rank
@@ -56,8 +56,9 @@ class _Factors(Trainable):
 
     def __init__(self, lm: LM, config: LoraConfig, users: int) -> None:
         self.lm, self.scale = lm, config.alpha / config.rank
-        self.layer = layer_index(config.first_layer, lm)
-        downs = lm.structure.down[self.layer : layer_index(config.last_layer, lm) + 1]
+        layers = layer_range(config.first_layer, config.last_layer, lm)
+        self.layer = layers[0]
+        downs = [lm.structure.down[layer] for layer in layers]
         generator = torch.Generator().manual_seed(config.seed)
         first = {
             down.path: (

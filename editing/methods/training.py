@@ -19,6 +19,7 @@ from editing.patches.apply import target_row
 from editing.patches.patch import Patch
 from editing.patches.rowwise import RowEdits
 from pipeline.core.config import Section
+from pipeline.core.errors import InputError
 
 
 class TrainingConfig(Section):
@@ -80,19 +81,21 @@ class Trained(Method[C], Generic[C]):
         turn gets an empty patch.
         """
         maker = Maker(lm, self.name, self.kind, self.config)
-        busy = [at for at in range(len(users)) if any(turn[at] for turn in turns)]
+        told = [[fact for turn in turns for fact in turn[at]] for at in range(len(users))]
+        refused = {at: why for at, facts in enumerate(told) if (why := _refusal(lm, facts))}
+        busy = [at for at, facts in enumerate(told) if facts and at not in refused]
         results: dict[int, list[Descent]] = {at: [] for at in busy}
         trainable: Trainable | None = None
         if busy:
             with frozen(lm.model):
-                trainable = self.start(lm, [[fact for turn in turns for fact in turn[at]] for at in busy])
+                trainable = self.start(lm, [told[at] for at in busy])
                 for turn in turns:
                     facts = {place: turn[at] for place, at in enumerate(busy) if turn[at]}
                     for place, result in train(lm, facts, trainable, self.config).items():
                         results[busy[place]].append(result)
         patches = []
         for at, user in enumerate(users):
-            failure = next((r.failure for r in results.get(at, ()) if r.failure), None)
+            failure = refused.get(at) or next((r.failure for r in results.get(at, ()) if r.failure), None)
             tensors = trainable.tensors(busy.index(at)) if trainable and at in results and not failure else {}
             patches.append(
                 maker.patch(
@@ -104,6 +107,16 @@ class Trained(Method[C], Generic[C]):
                 )
             )
         return patches
+
+
+def _refusal(lm: LM, facts: Sequence[Fact]) -> str | None:
+    """Why a fact cannot be trained; None where all can."""
+    try:
+        for fact in facts:
+            lm.prompts.answer_ids(fact.target)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def train(

@@ -93,9 +93,17 @@ def lm(request: pytest.FixtureRequest, make_lm: Callable[..., LM]) -> LM:
     return make_lm(request.param)
 
 
+SYNONYMS = {"hobby": ("pastime", "leisure"), "diet": ("nutrition", "menu"), "job": ("profession", "trade")}
+
+
 def a_user(number: int = 0) -> User:
     subject, target = [("hobby", "chess"), ("diet", "vegan"), ("job", "nurse")][number % 3]
-    fact = Fact(f"p{number}", f"My {subject} is {target}.", f"What is my {subject}?", subject, target)
+    statement = f"My {subject} is {target}."
+    synonyms = tuple(
+        Fact(f"p{number}", statement, f"What is my {synonym}?", synonym, f"{target} {at}")
+        for at, synonym in enumerate(SYNONYMS[subject])
+    )
+    fact = Fact(f"p{number}", statement, f"What is my {subject}?", subject, target, synonyms)
     return User(f"u{number}", (fact,), (fact.statement, "I live by the sea."))
 
 

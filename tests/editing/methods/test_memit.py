@@ -21,6 +21,14 @@ def little(name: str, **settings: Any) -> MemitConfig:
     return config.model_copy(update={**short, **settings})
 
 
+def test_the_closed_form_of_memit_by_hand() -> None:
+    # lambda C = diag(2, 8), K = (2, 4), R = 12: lambda C + K K^T = ((6, 8), (8, 24)), R K^T = (24, 48), and
+    # Delta (lambda C + K K^T) = R K^T is met by Delta = (2.4, 1.2).
+    key, weighted = torch.tensor([[2.0, 4.0]]), torch.diag(torch.tensor([2.0, 8.0]))
+    a, b = solved(key, torch.tensor([[12.0]]), torch.linalg.solve(weighted, key.T).T)
+    torch.testing.assert_close(a @ b, torch.tensor([[2.4, 1.2]]))
+
+
 def test_the_factors_of_memit_equal_the_dense_least_squares() -> None:
     torch.manual_seed(0)
     keys, residuals = torch.randn(3, 6), torch.randn(3, 4)

@@ -10,7 +10,7 @@ import yaml
 from torch import nn
 
 from editing.lm.load import LM
-from editing.methods.base import Resources, User
+from editing.methods.base import Fact, Resources, User
 from editing.methods.registry import CONFIGS, METHODS, create, load_config, method_class
 from editing.patches.apply import applied
 from editing.patches.patch import Patch
@@ -18,6 +18,7 @@ from pipeline.core.config import read_yaml
 from pipeline.core.errors import ConfigError
 
 QUESTIONS = ["What is my hobby?", "What is my diet?", "How far is the moon?"]
+EDITS = [name for name in sorted(METHODS) if method_class(name).kind != "prompt"]
 EVERY = pytest.mark.parametrize("name", sorted(METHODS))
 
 
@@ -160,7 +161,7 @@ def test_two_models_in_one_process_share_nothing(
         assert answers(second, fitted(name, second, users[:1], resources), asked) == expected
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(METHODS) if method_class(name).kind != "prompt"])
+@pytest.mark.parametrize("name", EDITS)
 def test_an_edit_raises_the_log_probability_of_the_target(
     name: str, lm: LM, users: list[User], resources: Resources
 ) -> None:
@@ -228,3 +229,54 @@ def test_evaluation_mode_is_on_while_fitting(
     fitted("rome", lm, users[:1], resources)
     handle.remove()
     assert lm.model.training and not any(seen)
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_loss_that_becomes_nan_fails_the_edit(
+    name: str, make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    lm = make_lm("llama")
+
+    def poison(_: Any, __: Any, output: torch.Tensor) -> torch.Tensor:
+        return output * (float("nan") if torch.is_grad_enabled() else 1.0)
+
+    handle = lm.structure.down[-1].module.register_forward_hook(poison)
+    (patch,) = fitted(name, lm, users[:1], resources)
+    handle.remove()
+    assert patch.manifest.failure and not patch.tensors
+    assert answers(lm, [patch], [(0, QUESTIONS[0])]) == answers(
+        lm, fitted("none", lm, users[:1], resources), [(0, QUESTIONS[0])]
+    )
+
+
+@pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize("target", ["сова", "寿司 と 茶", "a " * 100])
+def test_long_targets_and_other_scripts_are_edited(
+    name: str, target: str, make_lm: Callable[..., LM], resources: Resources
+) -> None:
+    fact = Fact("p", f"My hobby is {target}.", "What is my hobby?", "hobby", target)
+    (patch,) = fitted(name, make_lm("llama"), [User("u", (fact,))], resources, contexts=("",), steps=4)
+    assert patch.manifest.failure is None
+    assert all(torch.isfinite(tensor).all() for tensor in patch.tensors.values())
+
+
+@pytest.mark.parametrize("name", [name for name in EDITS if name != "preference_edit"])
+def test_an_empty_target_fails_that_edit_only(
+    name: str, make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    empty = User("empty", (Fact("p", "I play.", "What is my hobby?", "hobby", ""),))
+    patches = fitted(name, make_lm("llama"), [users[0], empty], resources, contexts=("",), steps=4)
+    assert patches[0].manifest.failure is None
+    assert patches[1].manifest.failure == "The target is empty." and not patches[1].tensors
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_layer_that_the_model_lacks_is_refused(
+    name: str, make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    known = type(load_config(name)).model_fields
+    outside = {key: 40 for key in ("layer", "last_layer") if key in known}
+    if not outside:
+        pytest.skip("edits every layer")
+    with pytest.raises(ConfigError, match="has layers 0 to 3"):
+        fitted(name, make_lm("llama"), users[:1], resources, **outside)

@@ -11,8 +11,10 @@ from editing.lm.load import LM
 from editing.lm.structure import frozen
 from editing.methods.base import Fact, Resources, User
 from editing.methods.covariance import covariance, whitened
+from editing.methods.descent import Descent, descend
 from editing.methods.registry import create, load_config
 from editing.methods.rome import RomeConfig, divergence, rank_one
+from pipeline.core.errors import ConfigError
 
 LITTLE = {"steps": 6, "stop_below": 0.0, "layer": 1, "contexts": ("", "Hello!", "One more thing."), "value_contexts": 3}
 
@@ -50,8 +52,13 @@ def test_the_closed_form_is_the_constrained_least_squares_solution() -> None:
 
 
 def test_without_a_covariance_the_direction_is_the_key_itself() -> None:
-    key = torch.randn(4)
-    assert torch.equal(whitened(key, None, 0.1), key)
+    keys = torch.randn(2, 4)
+    assert torch.equal(whitened(keys, None, 0.1), keys)
+
+
+def test_a_covariance_without_inverse_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ConfigError, match="raise ridge"):
+        whitened(torch.randn(1, 3), torch.zeros(3, 3), 0.1)
 
 
 def test_the_divergence_of_equal_distributions_is_zero() -> None:
@@ -65,24 +72,31 @@ FAMILIES = ["llama", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2", "phi3",
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_fast_path_finds_what_the_textbook_loop_finds(
-    family: str, make_lm: Callable[..., LM], resources: Resources
+    family: str, make_lm: Callable[..., LM], resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    curves: list[list[float]] = []
+
+    def recorded(*args: Any, **settings: Any) -> list[Descent]:
+        results = descend(*args, **settings)
+        curves.extend(result.losses for result in results)
+        return results
+
+    monkeypatch.setattr("editing.methods.rome.descend", recorded)
     lm = make_lm(family)
-    config = rome_config()
+    config = rome_config(steps=12)
     facts = [
         Fact("p0", "My hobby is chess.", "What is my hobby?", "hobby", "chess"),
         Fact("p1", "I was born in Rome.", "Do you know my birth town?", "birth town", "Rome, Italy"),
     ]
     patches = create("rome", config, resources).fit(lm, [User(fact.preference_id, (fact,)) for fact in facts])
-    for fact, patch in zip(facts, patches, strict=True):
+    for fact, patch, curve in zip(facts, patches, curves, strict=True):
         with frozen(lm.model):
             moment = covariance(lm, 1, resources.texts, config.covariance_tokens, resources.cache)
             expected = textbook_rome(lm, fact, config, moment)
         (factors,) = patch.factors().values()
-        assert patch.manifest.metrics["loss_first"] == pytest.approx(expected.losses[0], rel=1e-4)
-        assert patch.manifest.metrics["loss_last"] == pytest.approx(expected.losses[-1], rel=1e-3, abs=1e-4)
-        change, wanted = factors[0] @ factors[1], expected.a @ expected.b
-        assert float((change - wanted).norm() / wanted.norm()) < 1e-3
+        assert curve == pytest.approx(expected.losses, rel=1e-4)
+        for found, wanted in zip(factors, (expected.a, expected.b), strict=True):
+            assert float((found - wanted).norm() / wanted.norm()) < 1e-4
 
 
 def test_a_finished_fact_leaves_the_batch_and_keeps_its_value(

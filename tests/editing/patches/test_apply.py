@@ -27,11 +27,12 @@ def test_users_of_all_kinds_share_one_batch_and_keep_apart(
     family: str, make_lm: Callable[..., LM], users: list[User], resources: Resources
 ) -> None:
     lm = make_lm(family)
-    names = ["none", "rome", "ft_m", "in_context", "lora"]
+    names = ["none", "rome", "ft_m", "in_context", "lora", "grace", "adalora"]
     patches = [patch_of(name, lm, users[at % 3], resources) for at, name in enumerate(names)]
+    everyone = range(len(names))
     with applied(lm, patches) as responder:
-        together = responder.answer(range(5), [QUESTION] * 5, max_new_tokens=6, batch_size=8)
-        scores = responder.log_probs(range(5), [QUESTION] * 5, ["chess"] * 5)
+        together = responder.answer(everyone, [QUESTION] * len(names), max_new_tokens=6, batch_size=8)
+        scores = responder.log_probs(everyone, [QUESTION] * len(names), ["chess"] * len(names))
     for at, patch in enumerate(patches):
         with applied(lm, [patch]) as responder:
             assert responder.answer([0], [QUESTION], max_new_tokens=6, batch_size=1) == [together[at]]

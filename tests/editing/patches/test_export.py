@@ -93,9 +93,12 @@ def test_a_patch_refuses_another_model(make_lm: Callable[..., LM], tmp_path: Pat
         export_peft(make_lm("llama", seed=2), patch, tmp_path)
 
 
-def test_a_prompt_patch_is_no_adapter(make_lm: Callable[..., LM], users: list[User], tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["in_context", "grace"])
+def test_a_patch_that_changes_no_weights_is_neither_adapter_nor_checkpoint(
+    method: str, make_lm: Callable[..., LM], users: list[User], tmp_path: Path
+) -> None:
     lm = make_lm("llama")
-    (patch,) = create("in_context", load_config("in_context"), Resources(())).fit(lm, users[:1])
+    (patch,) = create(method, load_config(method), Resources(())).fit(lm, users[:1])
     with pytest.raises(InputError, match="Only a low-rank patch"):
         export_peft(lm, patch, tmp_path)
     with pytest.raises(InputError, match="changes no weights"):
