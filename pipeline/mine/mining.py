@@ -57,15 +57,35 @@ class _Found(NamedTuple):
     language: str
 
 
+@dataclass(frozen=True)
+class Found:
+    """The candidates of a shard before anything is embedded."""
+
+    candidates: Sequence[_Found]
+    """In order of appearance, with their conversations."""
+    counts: Counter[str]
+    """See `ShardResult.counts`."""
+
+
 def mine_shard(conversations: Iterable[Conversation], settings: MineSettings) -> ShardResult:
     """Candidates of `conversations`, scored and judged one by one; every candidate is either kept or dropped."""
-    result = ShardResult()
-    found = _find(conversations, result.counts)
-    features = features_of([one.candidate for one in found], settings.dtype)
-    groups = _groups(found, features.sentence, settings)
-    probabilities = _probabilities(found, features)
+    return judge(find(conversations), settings)
+
+
+def find(conversations: Iterable[Conversation]) -> Found:
+    """The candidates in `conversations`: filters and prefilters, no embedding."""
+    counts: Counter[str] = Counter()
+    return Found(_find(conversations, counts), counts)
+
+
+def judge(shard: Found, settings: MineSettings) -> ShardResult:
+    """Every candidate of `shard` as a kept or a dropped row."""
+    result = ShardResult(counts=shard.counts)
+    features = features_of([one.candidate for one in shard.candidates], settings.dtype)
+    groups = _groups(shard.candidates, features.sentence, settings)
+    probabilities = _probabilities(shard.candidates, features)
     rows: list[int] = []
-    for number, one in enumerate(found):
+    for number, one in enumerate(shard.candidates):
         outcome = _judge(one, probabilities[number], groups[number], settings)
         if isinstance(outcome, Dropped):
             result.dropped.append(outcome)
