@@ -153,13 +153,14 @@ def main() -> None:
         claims += _claims(name, rows, accepted, note, extra)
         threshold = settings.statement_threshold if kind == "statement" else settings.query_threshold
         scores = np.array([one.score for one in rows])
-        table = {str(at): estimate(rows, scores >= at) | {"n": int((scores >= at).sum())} for at in TABLE}
+        table = {at: estimate(rows, scores >= at) for at in TABLE}
+        extra = {"by_threshold": {str(at): line for at, line in table.items()}}
         note = f"the same at the threshold of params.yaml, {threshold}"
-        claims += _claims(f"{name}.committed", rows, scores >= threshold, note, {"by_threshold": table})
+        claims += _claims(f"{name}.committed", rows, scores >= threshold, note, extra)
         for claim in claims[-4:]:
             typer.echo(f"{claim.claim} = {claim.value:.3f} ({claim.low:.3f} to {claim.high:.3f}), n = {claim.n}")
         for at, line in table.items():
-            typer.echo(f"  {at}: precision {line['precision'][0]:.3f}, recall {line['recall'][0]:.3f}, n = {line['n']}")
+            typer.echo(f"  {at}: precision {line['precision'][0]:.3f}, recall {line['recall'][0]:.3f}")
     write("mining_quality", "python -m benchmarks.mining_quality", claims)
 
 
@@ -170,7 +171,7 @@ def _claims(
     counted = {"precision": int(hit.sum()), "recall": int(positive.sum())}
     found = estimate(rows, hit)
     return [
-        Claim(f"{name}.{rate}", found[rate][0], "share", *found[rate][1:], counted[rate], note, extra)
+        Claim(f"{name}.{rate}", found[rate][0], "share", found[rate][1], found[rate][2], counted[rate], note, extra)
         for rate in counted
     ]
 

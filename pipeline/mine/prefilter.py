@@ -44,7 +44,7 @@ def load_prefilters(path: Path = HEADS) -> dict[Kind, Prefilter]:
         return {kind: prefilter_from(stored, kind) for kind in KINDS}
 
 
-def prefilter_from(stored: Mapping[str, npt.NDArray[np.float32]], kind: Kind) -> Prefilter:
+def prefilter_from(stored: Mapping[str, npt.NDArray[np.float16] | npt.NDArray[np.float32]], kind: Kind) -> Prefilter:
     """The prefilter of `kind` among stored arrays."""
     weights = stored[f"{kind}_prefilter_weights"].astype(np.float32)
     return Prefilter(weights, float(stored[f"{kind}_prefilter_threshold"]))
