@@ -17,6 +17,8 @@ LONGEST_SENTENCE = 400
 """Characters; longer "sentences" are lists and unpunctuated prose."""
 SHORTEST_SENTENCE = 8
 """Characters."""
+LEAD_CHARACTERS = 200
+"""Characters of the user's first message that go with every candidate."""
 # Matched against lower-case text.
 _MARKER = re.compile(
     r"\b(?:i|i['’]?m|i['’]ve|ive|my|we|our|me|mine)\b|\?|\bsuggest|\brecommend|\bideas?\b|\btips\b|\badvice",
@@ -98,6 +100,8 @@ class Candidate(NamedTuple):
     """Shape of its message."""
     opening: TurnShape
     """Shape of the user's first message: role-play and writing orders colour the whole conversation."""
+    lead: str
+    """How the user's first message begins, LEAD_CHARACTERS at most, white space collapsed."""
 
 
 def is_statement_candidate(sentence: str) -> bool:
@@ -122,7 +126,7 @@ def is_candidate(kind: Kind, sentence: str) -> bool:
 
 def candidates(turns: Sequence[Turn], removed: Counter[str]) -> Iterator[Candidate]:
     """The candidates in a conversation; `removed` counts the user's messages that each filter takes out."""
-    opening: TurnShape | None = None
+    opening: _Opening | None = None
     for index, turn in enumerate(turns):
         if turn.role != "user":
             continue
@@ -157,8 +161,14 @@ def turn_filter(text: str) -> TurnFilter | None:
     return structural_filter(text)
 
 
-def _opening(turns: Sequence[Turn]) -> TurnShape:
-    return turn_shape(next(turn.text for turn in turns if turn.role == "user"))
+class _Opening(NamedTuple):
+    shape: TurnShape
+    lead: str
+
+
+def _opening(turns: Sequence[Turn]) -> _Opening:
+    text = next(turn.text for turn in turns if turn.role == "user")
+    return _Opening(turn_shape(text), " ".join(text[:LEAD_CHARACTERS].split()))
 
 
 def _in_turn(text: str) -> list[tuple[Kind, int, Span, Span]]:
@@ -173,7 +183,7 @@ def _in_turn(text: str) -> list[tuple[Kind, int, Span, Span]]:
 
 
 def _candidate(
-    kind: Kind, turn: int, text: str, number: int, before: Span, span: Span, shape: TurnShape, opening: TurnShape
+    kind: Kind, turn: int, text: str, number: int, before: Span, span: Span, shape: TurnShape, opening: _Opening
 ) -> Candidate:
     return Candidate(
         kind=kind,
@@ -183,5 +193,6 @@ def _candidate(
         before=text[before.start : before.end],
         position=number,
         shape=shape,
-        opening=opening,
+        opening=opening.shape,
+        lead=opening.lead,
     )

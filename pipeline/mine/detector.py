@@ -1,6 +1,9 @@
-"""The trained part of the detector: two small logistic heads and the prototypes of families and topics.
+"""The trained part of the detector: a kernel machine for each kind, and the prototypes of families and topics.
 
-The heads are trained by `python -m pipeline.mine.train` and applied with numpy alone.
+The machines are trained by `python -m pipeline.mine.train` and applied with numpy alone.
+
+Source: Cortes and Vapnik, Support-Vector Networks, Machine Learning 20 (1995); Platt, Probabilistic Outputs for Support
+Vector Machines (1999), for the step from a decision value to a probability.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from pipeline.embedding import Vectors, embed
-from pipeline.mine.features import Matrix
+from pipeline.embedding import Precision, Vectors, embed
+from pipeline.mine.features import Features
 
 HEADS = Path(__file__).with_name("heads.npz")
 """The committed weights."""
@@ -24,36 +27,85 @@ SEEDS = Path(__file__).with_name("seeds.yaml")
 """Sentences we wrote: prototypes, and seed of the training."""
 NEIGHBOURS = 3
 """Prototypes of a family whose mean similarity decides."""
+SENTENCE_WIDTH = 1.0
+PLACE_WIDTH = 0.5
+LEAD_WIDTH = 0.5
+"""Factors of the squared distances in the exponents of the kernel."""
+LEAD_SHARE = 0.6
+"""What two candidates gain in similarity when their users' first messages begin alike."""
+WORDS_SHARE = 0.5
+"""Weight of the linear kernel over words and word pairs."""
 
-Precision = Literal["float32", "bfloat16"]
+Kernel = npt.NDArray[np.float64]
+"""Similarities, shape (n, m)."""
+
+
+def near(left: Features, right: Features) -> Kernel:
+    """The smooth part of the kernel between two sets of candidates, shape (len(left), len(right)).
+
+    k(x, y) = exp(-|s - s'|^2 - |p - p'|^2 / 2) * (1 + 0.6 exp(-|l - l'|^2 / 2)) with the sentence embeddings s, the
+    lexical and structural columns p, and the lead embeddings l.
+    """
+    sentence = SENTENCE_WIDTH * _squared_distance(left.sentence, right.sentence)
+    place = PLACE_WIDTH * _squared_distance(left.place, right.place)
+    lead = LEAD_WIDTH * _squared_distance(left.lead, right.lead)
+    similarity: Kernel = np.exp(-sentence - place) * (1.0 + LEAD_SHARE * np.exp(-lead))
+    return similarity
+
+
+def _squared_distance(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> Kernel:
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :]
+    distance: Kernel = np.maximum(squares - 2.0 * a @ b.T, 0.0)
+    return distance
 
 
 @dataclass(frozen=True)
-class Head:
-    """A logistic head: probability = sigmoid(features @ weights + bias)."""
+class Machine:
+    """A support vector machine: the smooth kernel in its dual form, the words in their primal form."""
 
-    weights: npt.NDArray[np.float32]
-    """Shape (n_features,)."""
+    support: Features
+    """The support vectors; their words are not kept."""
+    dual: npt.NDArray[np.float32]
+    """Weight of each support vector."""
+    words: npt.NDArray[np.float32]
+    """Weight of each hashed word, shape (BUCKETS,)."""
     bias: float
-    """Intercept."""
+    """Intercept of the decision value."""
+    slope: float
+    """Factor of the decision value before the sigmoid."""
+    offset: float
+    """Added before the sigmoid."""
 
-    def probability(self, features: Matrix) -> npt.NDArray[np.float64]:
+    def decision(self, features: Features) -> npt.NDArray[np.float64]:
+        """Signed distance from the border of each row, shape (n,)."""
+        from_words = [float(self.words[list(row)].sum()) / len(row) ** 0.5 for row in features.words]
+        smooth = near(features, self.support) @ self.dual.astype(np.float64)
+        value: npt.NDArray[np.float64] = smooth + np.asarray(from_words, dtype=np.float64) + self.bias
+        return value
+
+    def probability(self, features: Features) -> npt.NDArray[np.float64]:
         """Probability of each row, shape (n,), rounded to 4 digits."""
-        # einsum adds in a fixed order, so a row's probability does not depend on its neighbours.
-        logits = np.einsum("nf,f->n", features.astype(np.float64), self.weights.astype(np.float64)) + self.bias
+        logits = self.slope * self.decision(features) + self.offset
         probabilities: npt.NDArray[np.float64] = np.round(1.0 / (1.0 + np.exp(-logits)), 4)
         return probabilities
 
 
-def load_heads(path: Path = HEADS) -> dict[str, Head]:
-    """The heads "statement" and "query"."""
+def load_machines(path: Path = HEADS) -> dict[str, Machine]:
+    """The machines "statement" and "query"."""
     with np.load(path) as stored:
-        return {kind: head_from(stored, kind) for kind in ("statement", "query")}
+        return {kind: machine_from(stored, kind) for kind in ("statement", "query")}
 
 
-def head_from(stored: Mapping[str, npt.NDArray[np.float32]], kind: str) -> Head:
-    """The head of `kind` among stored arrays."""
-    return Head(stored[f"{kind}_weights"].astype(np.float32), float(stored[f"{kind}_bias"]))
+def machine_from(stored: Mapping[str, npt.NDArray[np.float32]], kind: str) -> Machine:
+    """The machine of `kind` among stored arrays."""
+
+    def array(name: str) -> npt.NDArray[np.float32]:
+        return stored[f"{kind}_{name}"].astype(np.float32)
+
+    sentence, lead, place = array("sentence"), array("lead"), array("place")
+    bias, slope, offset = (float(value) for value in array("scalars"))
+    return Machine(Features(sentence, lead, place, ()), array("dual"), array("words"), bias, slope, offset)
 
 
 @dataclass(frozen=True)

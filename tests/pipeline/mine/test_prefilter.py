@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 
 from pipeline.core.records import Turn
 from pipeline.mine.candidates import Candidate, in_context
-from pipeline.mine.features import NAMES, lexical
-from pipeline.mine.prefilter import BUCKETS, design_matrix, hashed_words, load_prefilter
+from pipeline.mine.features import BUCKETS, NAMES, hashed_words, lexical
+from pipeline.mine.prefilter import Prefilter, design_matrix, load_prefilters
+
+
+def statements() -> Prefilter:
+    return load_prefilters()["statement"]
 
 
 def alone(text: str) -> Candidate:
@@ -21,20 +25,33 @@ def alone(text: str) -> Candidate:
     "text", ["I am a nurse in a hospital.", "I'm vegan and I live in Ghent.", "My hobby is bouldering."]
 )
 def test_facts_about_the_writer_pass(text: str) -> None:
-    assert load_prefilter().keeps(alone(text))
+    assert statements().keeps(alone(text))
 
 
 @pytest.mark.parametrize(
     "text", ["Why do I get this error?", "Show me the code again.", "I will send you the next part."]
 )
 def test_the_state_of_a_task_does_not_pass(text: str) -> None:
-    assert not load_prefilter().keeps(alone(text))
+    assert not statements().keeps(alone(text))
+
+
+def question(text: str) -> Candidate:
+    return in_context("query", [Turn(role="user", text=text)], 0, 0, len(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["What should I cook for dinner tonight?", "Can you recommend a good novel for a long flight?"]
+)
+def test_a_question_for_advice_passes_and_scores_above_one_about_code(text: str) -> None:
+    queries = load_prefilters()["query"]
+    assert queries.keeps(question(text))
+    assert queries.score(question(text)) > queries.score(question("How should I handle this error in the build?")) + 1
 
 
 @given(st.text(max_size=200))
 def test_any_text_has_columns_in_range_each_once(text: str) -> None:
     columns = hashed_words(text)
-    assert columns == sorted(set(columns))
+    assert list(columns) == sorted(set(columns))
     assert all(0 <= column < BUCKETS for column in columns)
 
 
@@ -43,7 +60,7 @@ def test_every_number_counts_as_the_same_word() -> None:
 
 
 def test_the_score_is_the_product_of_the_training_row_and_the_weights() -> None:
-    prefilter = load_prefilter()
+    prefilter = statements()
     one = alone("I teach chemistry in Porto.")
     (row,) = design_matrix([one])
     assert prefilter.score(one) == pytest.approx(float(row @ prefilter.weights), abs=1e-3)

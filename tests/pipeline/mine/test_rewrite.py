@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.mine.rewrite import asks_alone, self_contained
+from pipeline.mine.rewrite import asks_alone, self_contained, stands_alone
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,25 @@ def test_a_question_that_names_its_subject_asks_alone(question: str) -> None:
 )
 def test_a_question_whose_subject_was_named_earlier_does_not(question: str) -> None:
     assert not asks_alone(question)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "statement"),
+    [
+        ("I'm 41 years old and I wanted more from this.", "I'm 41 years old."),
+        ("Include this information about me: I am a carpenter in Ghent.", "I am a carpenter in Ghent."),
+        ("Write a slogan for my organic bakery", "I have an organic bakery."),
+        ("Explain it to my twin daughters", "I have twin daughters."),
+        (
+            "Give me an outline for our new startup focused on bike repair",
+            "We have a new startup focused on bike repair.",
+        ),
+    ],
+)
+def test_a_clause_or_a_belonging_is_kept_where_the_sentence_does_not_stand_alone(sentence: str, statement: str) -> None:
+    assert self_contained(sentence) == statement
+
+
+def test_plural_they_may_mean_a_plural_noun_before_it() -> None:
+    assert stands_alone("I advise builders about their rights.")
+    assert not stands_alone("I advise them about their rights.")

@@ -1,0 +1,45 @@
+"""The sentence encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.embedding import DIMENSION, batches, embed, weights_folder
+
+SENTENCES = [
+    "I am a nurse.",
+    "",
+    "What should I cook tonight, with two eggs and no milk?",
+    "ok " * 400,
+    "Ünïcode 東京 🙂",
+]
+
+
+@pytest.mark.parametrize(("dtype", "least"), [("float32", 0.99999), ("bfloat16", 0.999)])
+def test_it_agrees_with_sentence_transformers(dtype: str, least: float) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    reference = SentenceTransformer(str(weights_folder()), device="cpu").encode(SENTENCES, normalize_embeddings=True)
+    found = embed(SENTENCES, dtype=dtype)  # type: ignore[arg-type]
+    assert (found * reference).sum(axis=1).min() > least
+
+
+def test_vectors_have_unit_length_and_keep_the_order() -> None:
+    together = embed(SENTENCES)
+    assert np.linalg.norm(together, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert embed(SENTENCES[:1])[0] == pytest.approx(together[0], abs=1e-5)
+
+
+def test_nothing_gives_an_empty_matrix() -> None:
+    assert embed([]).shape == (0, DIMENSION)
+
+
+@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
+def test_batches_hold_every_row_once_within_the_limit(lengths: list[int], most: int) -> None:
+    rows = [[0] * length for length in lengths]
+    found = list(batches(rows, most))
+    assert sorted(row for batch in found for row in batch) == list(range(len(rows)))
+    assert all(len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= most for batch in found)
