@@ -13,7 +13,7 @@ from editing.lm.load import LM
 from editing.lm.prompt import Message, Prompt
 from editing.lm.replay import Replay, Row
 from editing.metrics.degenerate import is_degenerate
-from editing.patches.compose import compose
+from editing.patches.compose import compose, converse
 from editing.patches.patch import Manifest, Patch, PatchKind, PromptPlan
 from editing.patches.rowwise import RowEdits, chained, stacked_factors, stacked_weights
 from pipeline.core.errors import InputError
@@ -97,11 +97,20 @@ class Responder:
         self._lm, self._patches, self._edits = lm, list(patches), edits
 
     def answer(
-        self, users: Sequence[int], questions: Sequence[str], *, max_new_tokens: int, batch_size: int
+        self,
+        users: Sequence[int],
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int,
+        batch_size: int,
+        turns: Sequence[Sequence[tuple[str, str]]] | None = None,
     ) -> list[Reply]:
-        """Greedy answers, in order; question i is asked as user `users[i]`."""
-        plans = [self._patches[user].manifest.plan or BARE for user in users]
-        talks = [compose(plan, question) for plan, question in zip(plans, questions, strict=True)]
+        """Greedy answers, in order; question i is asked as user `users[i]`, after `turns[i]` (`converse`)."""
+        plans = [self.plan(user) for user in users]
+        if turns is None:
+            talks = [compose(plan, question) for plan, question in zip(plans, questions, strict=True)]
+        else:
+            talks = [converse(*asked) for asked in zip(plans, questions, turns, strict=True)]
         replies: list[Reply | None] = [None] * len(users)
         last_turn = max((len(plan.turns) for plan in plans), default=0)
         for turn in range(last_turn + 1):
@@ -127,7 +136,11 @@ class Responder:
 
     def prompt(self, user: int, question: str) -> Prompt:
         """The prompt in which `user` asks; of plans with several turns the first."""
-        return self._lm.prompts.prompt(compose(self._patches[user].manifest.plan or BARE, question))
+        return self._lm.prompts.prompt(compose(self.plan(user), question))
+
+    def plan(self, user: int) -> PromptPlan:
+        """What `user`'s patch says around a question."""
+        return self._patches[user].manifest.plan or BARE
 
     def score(
         self, users: Sequence[int], rows: Sequence[Row], targets: Sequence[Sequence[int]]
