@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from editing.dialogue import scores as dialogue
+from editing.general import scores as general
 from editing.judges.base import Item, Judge, Ruling
 from editing.judges.config import JudgeConfig
 from editing.judges.exact import holds_fact
@@ -77,6 +78,7 @@ def judge_run(
     scores = {
         **score(verdicts, answers, items, config, identities),
         "multiturn": dialogue.score(later, rulings, checks, plan),
+        "ability": general.score(general.read_ability(run), plan),
         "hashes": hashes(record, config, identities),
     }
     write_parquet(run / "verdicts.parquet", verdicts, Verdict)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from editing.ability import ability
 from editing.edit import edit
 from editing.export import export_patch
 from editing.judge import judge
@@ -41,7 +42,13 @@ PANELS: dict[str, dict[str, Callable[..., object]]] = {
         "export": export,
         "import": import_benchmark,
     },
-    "Evaluation": {"edit": edit, "multiturn": multiturn, "judge": judge, "leaderboard": leaderboard},
+    "Evaluation": {
+        "edit": edit,
+        "multiturn": multiturn,
+        "ability": ability,
+        "judge": judge,
+        "leaderboard": leaderboard,
+    },
     "Try it": {"personalize": personalize, "export-patch": export_patch},
 }
 for panel, commands in PANELS.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ BARE = PromptPlan()
 """The plan of a question that is asked as it is."""
 TOKENS_PER_READ = 2048
 """Upper bound of tokens read at once where logits are wanted: those of all of them may have to be held."""
+ROWS_PER_PREFIX_READ = 256
+"""Rows whose prompts' keys and values are held at once."""
 
 
 class Reply(NamedTuple):
@@ -160,9 +163,20 @@ class Responder:
         """Call `each(i, logits)` for every token row, read as user `users[i]`; logits: (kept, vocabulary)."""
 
         def some(index: list[int]) -> None:
-            replay = Replay(self._lm, [rows[i] for i in index], layer=0)
+            # Rows of one user see one model, so what comes before the first kept position is read once a prompt.
+            alone = len({users[i] for i in index}) == 1 and all(rows[i].keep[0] > 0 for i in index)
+            if not alone:
+                block(index, [rows[i] for i in index], alone=False)
+                return
+            for at in range(0, len(index), ROWS_PER_PREFIX_READ):
+                part = index[at : at + ROWS_PER_PREFIX_READ]
+                block(part, [replace(rows[i], start=rows[i].keep[0]) for i in part], alone=True)
+
+        def block(index: list[int], own: list[Row], *, alone: bool) -> None:
+            self._edits.select([users[index[0]]] if alone else [], self._lm.device)
+            replay = Replay(self._lm, own, layer=0)
             for batch in replay.passes(range(len(index)), TOKENS_PER_READ):
-                self._edits.select([users[index[i]] for i in batch], self._lm.device)
+                self._edits.select([users[index[0]]] if alone else [users[index[i]] for i in batch], self._lm.device)
                 with torch.no_grad():
                     logits = replay.run(batch).float()
                 parts = torch.split(logits, [len(rows[index[i]].keep) for i in batch])

@@ -46,6 +46,7 @@ def test_scores_have_the_documented_form(run, tmp_path, config):
         "fact_accuracy",
         "controls",
         "multiturn",
+        "ability",
         "hashes",
     }
     own = scores["judges"]["exact"]
