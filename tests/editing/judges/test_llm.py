@@ -11,6 +11,7 @@ from pipeline.llm.config import Prices, load_llm
 from pipeline.llm.errors import BudgetError, CutOffError, EndpointError
 from pipeline.llm.messages import Reply, Usage
 from pipeline.llm.testing import fake_endpoint
+from pipeline.llm.wire import Completion, as_raw_reply
 
 
 @pytest.fixture
@@ -50,6 +51,17 @@ def said(text):
 )
 def test_the_last_verdict_wins_and_other_words_are_unscored(text, verdict):
     assert read_verdict(said(text)).verdict == verdict
+
+
+def test_a_verdict_in_the_judge_s_reasoning_field_does_not_count():
+    message = {"role": "assistant", "content": "VERDICT: incorrect", "reasoning_content": "VERDICT: correct"}
+    reply = {
+        "model": "m",
+        "choices": [{"message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+    }
+    raw = as_raw_reply(Completion.model_validate(reply))
+    assert read_verdict(said(raw.text)).verdict == "incorrect"
 
 
 def test_a_cut_off_reply_of_the_judge_is_unscored_with_its_reason():
