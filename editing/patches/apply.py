@@ -163,20 +163,24 @@ class Responder:
         """Call `each(i, logits)` for every token row, read as user `users[i]`; logits: (kept, vocabulary)."""
 
         def some(index: list[int]) -> None:
-            # Rows of one user see one model, so what comes before the first kept position is read once a prompt.
-            alone = len({users[i] for i in index}) == 1 and all(rows[i].keep[0] > 0 for i in index)
-            if not alone:
-                block(index, [rows[i] for i in index], alone=False)
+            # Rows that see one model have what comes before their first kept position read once a prompt: those of one
+            # user, and those of all users whose patches only say something.
+            models = {users[i] if self._patches[users[i]].manifest.kind != "prompt" else None for i in index}
+            one_model = len(models) == 1 and all(rows[i].keep[0] > 0 for i in index)
+            if not one_model:
+                block(index, [rows[i] for i in index], one_model=False)
                 return
             for at in range(0, len(index), ROWS_PER_PREFIX_READ):
                 part = index[at : at + ROWS_PER_PREFIX_READ]
-                block(part, [replace(rows[i], start=rows[i].keep[0]) for i in part], alone=True)
+                block(part, [replace(rows[i], start=rows[i].keep[0]) for i in part], one_model=True)
 
-        def block(index: list[int], own: list[Row], *, alone: bool) -> None:
-            self._edits.select([users[index[0]]] if alone else [], self._lm.device)
+        def block(index: list[int], own: list[Row], *, one_model: bool) -> None:
+            self._edits.select([users[index[0]]] if one_model else [], self._lm.device)
             replay = Replay(self._lm, own, layer=0)
             for batch in replay.passes(range(len(index)), TOKENS_PER_READ):
-                self._edits.select([users[index[0]]] if alone else [users[index[i]] for i in batch], self._lm.device)
+                self._edits.select(
+                    [users[index[0]]] if one_model else [users[index[i]] for i in batch], self._lm.device
+                )
                 with torch.no_grad():
                     logits = replay.run(batch).float()
                 parts = torch.split(logits, [len(rows[index[i]].keep) for i in batch])
