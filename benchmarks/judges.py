@@ -3,6 +3,7 @@
 python -m benchmarks.judges            measures on the test part, writes benchmarks/results/judges.json
 python -m benchmarks.judges --fit      first fits editing/judges/embedding_head.json, prints thresholds for params.yaml
 python -m benchmarks.judges --timing   also judges 10,000 answers
+python -m benchmarks.judges --fresh    measures on the replies held apart instead, writes results/judges_fresh.json
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from benchmarks.claims import Claim, write
 from editing.judges.base import Item, Ruling
-from editing.judges.calibration import LabelledReply, read_calibration
+from editing.judges.calibration import FRESH, LabelledReply, read_calibration
 from editing.judges.config import JudgeConfig
 from editing.judges.embedding import FEATURES, HEAD, EmbeddingJudge, group_of
 from editing.judges.registry import judge_sha256, load_judge
@@ -26,6 +27,7 @@ from editing.metrics.estimate import Estimate
 from editing.metrics.scores import count, share_estimates
 from pipeline.core.config import load_section
 from pipeline.core.progress import console
+from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS
 from pipeline.core.tables import write_json
 
 FOLDS = 10
@@ -41,8 +43,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fit", action="store_true", help="fit the embedding judge on the development part first")
     parser.add_argument("--timing", action="store_true", help="also time judging 10,000 answers")
+    parser.add_argument("--fresh", action="store_true", help="measure on the replies held apart, and nothing else")
     arguments = parser.parse_args()
     config = load_section(Path("params.yaml"), "judge", JudgeConfig)
+    if arguments.fresh:
+        fresh(config)
+        return
     if arguments.fit:
         fit(config)
     rows = list(read_calibration("test"))
@@ -54,6 +60,20 @@ def main() -> None:
         write("judges_timing", "python -m benchmarks.judges --timing", [timing(config)])
 
 
+def fresh(config: JudgeConfig) -> None:
+    """Claims about every judge on the replies held apart: the target kinds, and the controls on their own."""
+    rows = list(read_calibration("fresh", FRESH))
+    parts = {
+        "": [row for row in rows if row.kind in TARGET_KINDS],
+        ".controls": [row for row in rows if row.kind not in TARGET_KINDS],
+    }
+    claims: list[Claim] = []
+    for name, rule in judges(config).items():
+        for suffix, own in parts.items():
+            claims += measure(name, rule, own, config, prefix=f"judge.fresh{suffix}")
+    write("judges_fresh", "python -m benchmarks.judges --fresh", claims)
+
+
 def judges(config: JudgeConfig) -> dict[str, Callable[[Sequence[Item]], list[Ruling]]]:
     """Every local judge, and two baselines to see what they are worth."""
     found = {name: load_judge(name, config).rule for name in ("exact", "embedding")}
@@ -61,15 +81,24 @@ def judges(config: JudgeConfig) -> dict[str, Callable[[Sequence[Item]], list[Rul
 
 
 def _substring(items: Sequence[Item]) -> list[Ruling]:
+    # On a control the target must not show up.
     return [
-        Ruling("correct" if item.target.lower() in item.reply.lower() else "incorrect", "substring") for item in items
+        Ruling(
+            "correct" if (item.target.lower() in item.reply.lower()) != (item.kind in CONTROL_KINDS) else "incorrect",
+            "substring",
+        )
+        for item in items
     ]
 
 
 def measure(
-    name: str, rule: Callable[[Sequence[Item]], list[Ruling]], rows: Sequence[LabelledReply], config: JudgeConfig
+    name: str,
+    rule: Callable[[Sequence[Item]], list[Ruling]],
+    rows: Sequence[LabelledReply],
+    config: JudgeConfig,
+    prefix: str = "judge",
 ) -> list[Claim]:
-    """Claims about one judge: accuracy, false accept, false reject, and accuracy by class."""
+    """Claims about one judge: accuracy, false accept, false reject, and accuracy by class and kind."""
     plan = Plan(config.bootstrap_samples, config.seed, config.confidence)
     said = [ruling.verdict == "correct" for ruling in rule([row.item() for row in rows])]
     wanted = [row.label == "correct" for row in rows]
@@ -84,12 +113,13 @@ def measure(
     claims = []
     for figure, observed in triples.items():
         (estimate,) = share_estimates(count(observed, ("all",)), plan)
-        claims.append(claim(f"judge.{name}.{figure}", estimate, config, name))
+        claims.append(claim(f"{prefix}.{name}.{figure}", estimate, config, name))
         if name == config.judges[-1] and figure in ("accuracy", "false_accept"):
             # The default local judge stands for the project.
-            claims.append(claim(f"judge.{figure}", estimate, config, name))
+            claims.append(claim(f"{prefix}.{figure}", estimate, config, name))
         console.print(
-            f"{name:10} {figure:24} {estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}] n={estimate.n}"
+            f"{prefix:20} {name:10} {figure:24} {estimate.value:.3f} "
+            f"[{estimate.low:.3f}, {estimate.high:.3f}] n={estimate.n}"
         )
     return claims
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from editing.judges.base import Item, Judge
+from editing.dialogue import scores as dialogue
+from editing.general import scores as general
+from editing.judges.base import Item, Judge, Ruling
 from editing.judges.config import JudgeConfig
 from editing.judges.exact import holds_fact
 from editing.judges.registry import judge_sha256, load_judge
@@ -16,6 +17,7 @@ from editing.metrics import PROTOCOL_VERSION
 from editing.metrics.bootstrap import Plan
 from editing.metrics.estimate import Estimate
 from editing.metrics.scores import count, count_kinds, kind_scores, mean_estimates, outcome, share_estimates
+from editing.runs import read_run
 from pipeline.core.errors import InputError
 from pipeline.core.progress import progress
 from pipeline.core.provenance import dataset_sha256
@@ -55,48 +57,35 @@ def judge_run(
             f"{rows_sha256[:12]}; run `edit` again or pass the data set it used."
         )
     answers = list(read_parquet(run / "answers.parquet", Answer)) if record["status"] == "ok" else []
-    items = join(answers, *_released(dataset), where=str(run))
+    released = _released(dataset)
+    items = join(answers, *released, where=str(run))
+    later = dialogue.read_turn_answers(run)
+    later_items = join(later, *released, where=str(run))
     verdicts, partial = [], []
+    rulings: dict[str, list[Ruling]] = {}
+    checks: dict[str, list[dialogue.Checked]] = {}
     for name in config.judges:
         identity = judge_sha256(name, config, llm)
         key = content_id(identity, rows_sha256, [a.model_dump(mode="json") for a in answers])
         partial.append(cache / f"{name}-{key}.jsonl")
-        verdicts += judged(load_judge(name, config, llm), answers, items, partial[-1], config.chunk)
+        judge = load_judge(name, config, llm)
+        verdicts += judged(judge, answers, items, partial[-1], config.chunk)
+        rulings[name] = dialogue.rule(judge, later, later_items, config.chunk)
+        checked = dialogue.check(judge, later, later_items)
+        checks |= dict([checked]) if checked else {}
     identities = {name: judge_sha256(name, config, llm) for name in config.judges}
-    scores = score(verdicts, answers, items, config, identities) | {"hashes": hashes(record, config, identities)}
+    plan = Plan(config.bootstrap_samples, config.seed, config.confidence)
+    scores = {
+        **score(verdicts, answers, items, config, identities),
+        "multiturn": dialogue.score(later, rulings, checks, plan),
+        "ability": general.score(general.read_ability(run), plan),
+        "hashes": hashes(record, config, identities),
+    }
     write_parquet(run / "verdicts.parquet", verdicts, Verdict)
     write_json(run / "scores.json", scores)
     for path in partial:
         path.unlink(missing_ok=True)
     return scores
-
-
-def read_run(run: Path) -> dict[str, Any]:
-    """What run.json in the folder `run` holds.
-
-    Raises:
-        InputError: the file is missing, is not JSON, or lacks what judging needs.
-    """
-    path = _existing(run / "run.json")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from error
-    missing = {"status", "dataset_sha256", "prompt_sha256"} - set(record)
-    if missing:
-        raise InputError(f"{path}: without {', '.join(sorted(missing))}; not a run record of this version.")
-    if record.get("protocol") != PROTOCOL_VERSION:
-        raise InputError(
-            f"{path}: made under version {record.get('protocol', 1)} of docs/protocol.md, and this is version "
-            f"{PROTOCOL_VERSION}; its answers lack what is scored now. Run `edit` again."
-        )
-    return dict(record)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; run the stage that writes it, or `dvc repro`.")
-    return path
 
 
 def _released(dataset: Path) -> tuple[dict[str, Preference], dict[str, Question]]:

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from editing.ability import ability
 from editing.edit import edit
 from editing.export import export_patch
 from editing.judge import judge
 from editing.leaderboard import leaderboard
+from editing.multiturn import multiturn
 from editing.personalize import personalize
+from pipeline.exchanges.__main__ import exchanges
 from pipeline.generate.__main__ import generate
 from pipeline.importers.__main__ import import_benchmark
 from pipeline.mine.__main__ import mine
@@ -34,11 +37,18 @@ PANELS: dict[str, dict[str, Callable[..., object]]] = {
         "generate": generate,
         "validate": validate,
         "release": release,
+        "exchanges": exchanges,
         "publish": publish,
         "export": export,
         "import": import_benchmark,
     },
-    "Evaluation": {"edit": edit, "judge": judge, "leaderboard": leaderboard},
+    "Evaluation": {
+        "edit": edit,
+        "multiturn": multiturn,
+        "ability": ability,
+        "judge": judge,
+        "leaderboard": leaderboard,
+    },
     "Try it": {"personalize": personalize, "export-patch": export_patch},
 }
 for panel, commands in PANELS.items():

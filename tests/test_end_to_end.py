@@ -40,6 +40,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source |= {"name": "jsonl", "path": "tests/data/conversations.jsonl", "strict": True}
     params["mine"]["sources"] = [source]
     params["edit"] |= {"methods": METHODS, "max_preferences": 3}
+    params["multiturn"] |= {"turns": [2], "max_preferences": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     models = ROOT / ".cache" / "models"
     if models.exists():
@@ -78,6 +79,14 @@ def report(folder: Path, stage: str) -> dict[str, Any]:
     return counts
 
 
+def test_multi_turn_and_ability_scores_stand_in_the_scores_of_every_run(demo: Path) -> None:
+    for path in (demo / "results").glob("*/*/scores.json"):
+        scores = json.loads(path.read_text())
+        assert scores["multiturn"]["turns"] == [2]
+        assert scores["multiturn"]["by_turns"]["2"]["overflow_rate"]["value"] == 0
+        assert scores["ability"]["perplexity"]["ratio"]["value"] > 0.5
+
+
 def test_the_demo_ends_in_a_leaderboard_of_all_methods(demo: Path) -> None:
     board = json.loads((demo / "leaderboard" / "leaderboard.json").read_text())
     assert {row["method"] for row in board["rows"]} == set(METHODS)
@@ -112,7 +121,7 @@ def test_adding_a_method_runs_only_its_own_cells(demo: Path, shell: Shell) -> No
     path.write_text(before)
     changed = {line.rstrip(":") for line in planned.splitlines() if line and not line[0].isspace()}
     model = params["edit"]["models"][0]
-    assert changed == {f"edit@{model}-ft_m", f"judge@{model}-ft_m"}, planned
+    assert changed == {f"{stage}@{model}-ft_m" for stage in ("edit", "multiturn", "ability", "judge")}, planned
 
 
 NOT_RUN_HERE = {"make demo": "the fixture runs it", "make test": "it runs this very test"}

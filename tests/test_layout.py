@@ -13,8 +13,8 @@ import yaml
 from pipeline.core.schemas import generated
 
 ROOT = Path(__file__).resolve().parents[1]
-PIPELINE_STAGES = ("mine", "generate", "validate", "release")
-EDITING_STAGES = ("edit", "judge", "leaderboard")
+PIPELINE_STAGES = ("mine", "generate", "validate", "release", "exchanges")
+EDITING_STAGES = ("edit", "multiturn", "ability", "judge", "leaderboard")
 STAGES = (*PIPELINE_STAGES, *EDITING_STAGES)
 
 

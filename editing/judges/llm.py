@@ -17,7 +17,9 @@ from pipeline.llm.prompts import Prompt, load_prompt
 Outcome = Reply | LLMError
 """What one request gives."""
 RUBRICS = ("give_back", "apply", "product", "control")
-"""Prompts below prompts/judge."""
+"""Prompts below prompts/judge that grade."""
+CHECKS = ("acknowledge", "violate", "hallucinate", "helpful")
+"""Yes/no questions about a reply after other turns; each a prompt check_<name> below prompts/judge."""
 _VERDICT = re.compile(r"VERDICT\W{1,5}(\w+)", re.IGNORECASE)
 _MARKS = re.compile(r"<{2,}|>{2,}")
 
@@ -42,8 +44,18 @@ class LLMJudge:
         outcomes = iter(self.ask([self.request(item) for item in items if _belongs(item) is None]))
         return [_belongs(item) or read_verdict(next(outcomes)) for item in items]
 
-    def request(self, item: Item) -> Request:
-        """What the judge's model is asked about an item."""
+    def check(self, items: Sequence[Item]) -> list[dict[str, bool | None]]:
+        """The answers to CHECKS for each item, in order; None where a check is unscored.
+
+        Raises:
+            EndpointError, AccessError, BudgetError: nothing can be judged now; finished calls stay in the cache.
+        """
+        outcomes = iter(self.ask([self.request(item, f"check_{name}") for item in items for name in CHECKS]))
+        answers = {"yes": True, "no": False}
+        return [{name: answers.get(last_word(next(outcomes)) or "") for name in CHECKS} for _ in items]
+
+    def request(self, item: Item, prompt: str | None = None) -> Request:
+        """What the judge's model is asked about an item: to grade it, or what `prompt` asks."""
         values = {
             "statement": item.statement,
             "attribute_type": item.attribute_type,
@@ -51,12 +63,13 @@ class LLMJudge:
             "question": item.question,
             "reply": harmless(item.reply) or "(empty)",
         }
-        return Request(self.prompts[rubric(item)].render(values), None, self.config.max_tokens)
+        return Request(self.prompts[prompt or rubric(item)].render(values), None, self.config.max_tokens)
 
 
 def prompts(config: LLMJudgeConfig) -> dict[str, Prompt]:
-    """The rubrics by name."""
-    return {name: load_prompt(config.prompts, f"judge/{name}") for name in RUBRICS}
+    """The rubrics and checks by name."""
+    names = (*RUBRICS, *(f"check_{name}" for name in CHECKS))
+    return {name: load_prompt(config.prompts, f"judge/{name}") for name in names}
 
 
 def identity(config: LLMJudgeConfig, llm: LLMConfig) -> list[object]:
@@ -95,13 +108,18 @@ def read_verdict(outcome: Outcome) -> Ruling:
     """The last verdict in the judge's reply; unscored where there is none, another word, or no reply."""
     if isinstance(outcome, LLMError):
         return Ruling("unscored", type(outcome).__name__)
-    found = _VERDICT.findall(outcome.text)
-    if not found:
+    last = last_word(outcome)
+    if last is None:
         return Ruling("unscored", "no verdict")
-    last = found[-1].lower()
     if last == "correct":
         return Ruling("correct", "judged")
     return Ruling("incorrect", "judged") if last == "incorrect" else Ruling("unscored", "another word than the two")
+
+
+def last_word(outcome: Outcome) -> str | None:
+    """The word of the last verdict in the judge's reply, in lower case; None without one."""
+    found = [] if isinstance(outcome, LLMError) else _VERDICT.findall(outcome.text)
+    return found[-1].lower() if found else None
 
 
 def _belongs(item: Item) -> Ruling | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from editing.lm.load import LM
 from editing.lm.prompt import Message, Prompt
 from editing.lm.replay import Replay, Row
 from editing.metrics.degenerate import is_degenerate
-from editing.patches.compose import compose
+from editing.patches.compose import compose, converse
 from editing.patches.patch import Manifest, Patch, PatchKind, PromptPlan
 from editing.patches.rowwise import RowEdits, chained, stacked_codebooks, stacked_factors, stacked_weights
 from pipeline.core.errors import InputError
@@ -22,6 +23,8 @@ BARE = PromptPlan()
 """The plan of a question that is asked as it is."""
 TOKENS_PER_READ = 2048
 """Upper bound of tokens read at once where logits are wanted: those of all of them may have to be held."""
+ROWS_PER_PREFIX_READ = 256
+"""Rows whose prompts' keys and values are held at once."""
 
 
 class Reply(NamedTuple):
@@ -99,11 +102,20 @@ class Responder:
         self._lm, self._patches, self._edits = lm, list(patches), edits
 
     def answer(
-        self, users: Sequence[int], questions: Sequence[str], *, max_new_tokens: int, batch_size: int
+        self,
+        users: Sequence[int],
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int,
+        batch_size: int,
+        turns: Sequence[Sequence[tuple[str, str]]] | None = None,
     ) -> list[Reply]:
-        """Greedy answers, in order; question i is asked as user `users[i]`."""
-        plans = [self._patches[user].manifest.plan or BARE for user in users]
-        talks = [compose(plan, question) for plan, question in zip(plans, questions, strict=True)]
+        """Greedy answers, in order; question i is asked as user `users[i]`, after `turns[i]` (`converse`)."""
+        plans = [self.plan(user) for user in users]
+        if turns is None:
+            talks = [compose(plan, question) for plan, question in zip(plans, questions, strict=True)]
+        else:
+            talks = [converse(*asked) for asked in zip(plans, questions, turns, strict=True)]
         replies: list[Reply | None] = [None] * len(users)
         last_turn = max((len(plan.turns) for plan in plans), default=0)
         for turn in range(last_turn + 1):
@@ -129,7 +141,11 @@ class Responder:
 
     def prompt(self, user: int, question: str) -> Prompt:
         """The prompt in which `user` asks; of plans with several turns the first."""
-        return self._lm.prompts.prompt(compose(self._patches[user].manifest.plan or BARE, question))
+        return self._lm.prompts.prompt(compose(self.plan(user), question))
+
+    def plan(self, user: int) -> PromptPlan:
+        """What `user`'s patch says around a question."""
+        return self._patches[user].manifest.plan or BARE
 
     def score(
         self, users: Sequence[int], rows: Sequence[Row], targets: Sequence[Sequence[int]]
@@ -149,9 +165,24 @@ class Responder:
         """Call `each(i, logits)` for every token row, read as user `users[i]`; logits: (kept, vocabulary)."""
 
         def some(index: list[int]) -> None:
-            replay = Replay(self._lm, [rows[i] for i in index], layer=0)
+            # Rows that see one model have what comes before their first kept position read once a prompt: those of one
+            # user, and those of all users whose patches only say something.
+            models = {users[i] if self._patches[users[i]].manifest.kind != "prompt" else None for i in index}
+            one_model = len(models) == 1 and all(rows[i].keep[0] > 0 for i in index)
+            if not one_model:
+                block(index, [rows[i] for i in index], one_model=False)
+                return
+            for at in range(0, len(index), ROWS_PER_PREFIX_READ):
+                part = index[at : at + ROWS_PER_PREFIX_READ]
+                block(part, [replace(rows[i], start=rows[i].keep[0]) for i in part], one_model=True)
+
+        def block(index: list[int], own: list[Row], *, one_model: bool) -> None:
+            self._edits.select([users[index[0]]] if one_model else [], self._lm.device)
+            replay = Replay(self._lm, own, layer=0)
             for batch in replay.passes(range(len(index)), TOKENS_PER_READ):
-                self._edits.select([users[index[i]] for i in batch], self._lm.device)
+                self._edits.select(
+                    [users[index[0]]] if one_model else [users[index[i]] for i in batch], self._lm.device
+                )
                 with torch.no_grad():
                     logits = replay.run(batch).float()
                 parts = torch.split(logits, [len(rows[index[i]].keep) for i in batch])

@@ -28,7 +28,7 @@ class RowEdits:
         self.rows: Tensor | None = None
 
     def select(self, users: Sequence[int], device: torch.device) -> None:
-        """The next forward passes have one row for each of `users`."""
+        """The next forward passes have one row for each of `users`; a single user stands for any number of rows."""
         self.rows = torch.tensor(list(users), dtype=torch.long, device=device)
 
     @contextlib.contextmanager
@@ -45,7 +45,7 @@ class RowEdits:
     def _hook(self, edit: RowEdit) -> Any:
         def hook(_: Any, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             assert self.rows is not None, "select() comes before a forward pass"
-            return edit(args[0], output, self.rows)
+            return edit(args[0], output, self.rows.expand(len(output)))
 
         return hook
 

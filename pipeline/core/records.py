@@ -55,6 +55,27 @@ class Conversation(Record):
     """ISO 8601 time of the conversation, where the source has one."""
 
 
+class Exchange(Record):
+    """One message of a user with the assistant's reply to it; never released."""
+
+    id: str
+    """Hash of where it stands and what it says."""
+    user_id: str
+    """Salted hash of the user."""
+    source: str
+    """Name of the source."""
+    conversation: str
+    """The source's key of the conversation."""
+    turn: int = Field(ge=0)
+    """Index of the user's message in the conversation."""
+    user: str
+    """The user's message."""
+    assistant: str
+    """The reply."""
+    license: str
+    """SPDX id of the licence of the conversation, or "unknown"."""
+
+
 class Evidence(Record):
     """Where in the source a mined text stands."""
 

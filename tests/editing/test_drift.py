@@ -59,7 +59,8 @@ def test_a_weight_edit_drifts_and_each_user_is_measured_with_their_own_patch(lm:
     with applied(lm, [edited, nobody(lm), nobody(lm)]) as responder:
         moved, still = divergences(responder, [0, 1], 2, [QUESTIONS[0]] * 2, [BASE[0]] * 2)
     assert moved > 0 and math.isfinite(moved)
-    assert still == 0
+    # Read in another batch than the base model, so up to rounding.
+    assert still == pytest.approx(0, abs=1e-6)
 
 
 def test_blocks_do_not_change_the_values(lm: LM, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,16 @@ def test_every_answer_gets_one_verdict_of_every_judge(run, tmp_path, config):
 def test_scores_have_the_documented_form(run, tmp_path, config):
     scores = judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
     assert scores == json.loads((run / "scores.json").read_text())
-    assert set(scores) == {"judges", "degenerate_rate", "run_on_rate", "fact_accuracy", "controls", "hashes"}
+    assert set(scores) == {
+        "judges",
+        "degenerate_rate",
+        "run_on_rate",
+        "fact_accuracy",
+        "controls",
+        "multiturn",
+        "ability",
+        "hashes",
+    }
     own = scores["judges"]["exact"]
     assert set(own) == {"sha256", "by_kind", "by_difficulty", "recall", "specificity", "headline"}
     assert set(own["headline"]) == {"value", "low", "high", "n", "n_unscored", "higher_is_better"}

@@ -69,3 +69,13 @@ def test_a_patch_refuses_other_weights(make_lm: Callable[..., LM], users: list[U
     patch = patch_of("in_context", make_lm("llama", seed=1), users[0], resources)
     with pytest.raises(InputError, match="made for other weights"), applied(make_lm("llama", seed=2), [patch]):
         pass
+
+
+@pytest.mark.parametrize("method", ["in_context", "ft_m", "rome_identity"])
+def test_answers_of_one_user_are_scored_as_among_those_of_others(method: str, lm: LM, users: list[User]) -> None:
+    made = create(method, load_config(method), Resources(())).fit(lm, users[:2])
+    questions, answers = ["What is my hobby?", "What is my hobby?", "Hi!"], ["chess", "tennis and golf", "no"]
+    with applied(lm, made) as responder:
+        among = responder.log_probs([0, 0, 0, 1], [*questions, "Hi!"], [*answers, "yes"])[:3]
+        alone = responder.log_probs([0, 0, 0], questions, answers)
+    assert alone == pytest.approx(among, abs=1e-3)

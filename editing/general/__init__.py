@@ -1,0 +1,1 @@
+"""What personalization costs elsewhere: perplexity and general tasks; docs/protocol.md, "General ability"."""

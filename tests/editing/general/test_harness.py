@@ -1,0 +1,105 @@
+"""A personalised model inside lm-evaluation-harness."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from editing.lm.load import LM
+from editing.methods.base import Resources
+from editing.methods.registry import create, load_config
+from editing.patches.apply import applied, nobody
+from editing.patches.patch import Patch
+from pipeline.core.errors import ConfigError
+from tests.editing.conftest import a_user
+
+pytest.importorskip("lm_eval", reason="needs upqa[eval]")
+
+from lm_eval.api.instance import Instance
+
+from editing.general.harness import PersonalisedModel, cut, run_tasks
+
+FOLDERS = (Path(__file__).parents[3] / "editing" / "tasks",)
+BUDGET = {"max_new_tokens": 6, "batch_size": 8}
+
+
+def patch_of(lm: LM, method: str) -> Patch:
+    return create(method, load_config(method), Resources(("A text.", "Another text."))).fit(lm, [a_user(0)])[0]
+
+
+def request(kind: str, *arguments: object) -> Instance:
+    return Instance(request_type=kind, doc={}, arguments=arguments, idx=0)
+
+
+@pytest.mark.parametrize("method", ["in_context", "ft_m"])
+def test_a_continuation_is_scored_as_the_answer_of_the_personalised_user(
+    method: str, make_lm: Callable[..., LM]
+) -> None:
+    lm = make_lm("llama")
+    with applied(lm, [patch_of(lm, method), nobody(lm)]) as responder:
+        wanted = responder.log_probs([0, 1], ["Who?", "Who?"], ["me", "me"])
+        for user, log_p in enumerate(wanted):
+            model = PersonalisedModel(lm, responder, user, **BUDGET)
+            ((found, greedy),) = model.loglikelihood([request("loglikelihood", "Who?", " me")])
+            assert found == pytest.approx(log_p, abs=1e-4)
+            assert greedy is False
+    assert wanted[0] != pytest.approx(wanted[1], abs=1e-3)
+
+
+def test_a_text_is_scored_whole_whatever_the_window(
+    make_lm: Callable[..., LM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = make_lm("llama", template=None)
+    with applied(lm, [nobody(lm)]) as responder:
+        model = PersonalisedModel(lm, responder, 0, **BUDGET)
+        text = "The sea was calm."
+        (whole,) = model.loglikelihood_rolling([request("loglikelihood_rolling", text)])
+        ids = list(lm.tokenizer(text, add_special_tokens=False)["input_ids"])
+        import torch
+
+        logits = lm.model(input_ids=torch.tensor([[1, *ids]])).logits[0, :-1].log_softmax(-1)
+        assert whole == pytest.approx(logits[range(len(ids)), ids].sum().item(), rel=1e-4)
+        monkeypatch.setattr("editing.general.harness.context_tokens", lambda _: 8)
+        (parts,) = model.loglikelihood_rolling([request("loglikelihood_rolling", text)])
+    assert parts < 0 and parts != pytest.approx(whole)
+
+
+def test_a_prompt_method_keeps_its_statement_before_a_text(make_lm: Callable[..., LM]) -> None:
+    lm = make_lm("llama")
+    with applied(lm, [patch_of(lm, "in_context"), nobody(lm)]) as responder:
+        told, bare = (
+            PersonalisedModel(lm, responder, user, **BUDGET).loglikelihood_rolling(
+                [request("loglikelihood_rolling", "The sea was calm.")]
+            )
+            for user in (0, 1)
+        )
+    assert told != pytest.approx(bare)
+
+
+def test_an_answer_is_cut_at_the_first_stop_string(make_lm: Callable[..., LM]) -> None:
+    lm = make_lm("llama")
+    with applied(lm, [nobody(lm)]) as responder:
+        model = PersonalisedModel(lm, responder, 0, **BUDGET)
+        asked = [request("generate_until", "Hi?", {"max_gen_toks": n}) for n in (5, 2)]
+        (long, short) = model.generate_until(asked)
+        wanted = [responder.answer([0], ["Hi?"], max_new_tokens=n, batch_size=1)[0].text for n in (5, 2)]
+    assert [long, short] == wanted
+    assert cut("one\ntwo; three", ["; ", "\n"]) == "one"
+    assert cut("one", "x") == cut("one", ()) == "one"
+
+
+def test_the_world_facts_run_before_and_after_and_an_unchanged_user_changes_nothing(
+    make_lm: Callable[..., LM],
+) -> None:
+    lm = make_lm("llama")
+    with applied(lm, [nobody(lm), patch_of(lm, "ft_m"), nobody(lm)]) as responder:
+        (found,) = run_tasks(lm, responder, [0, 1], 2, tasks=["world_facts"], folders=FOLDERS, limit=6, **BUDGET)
+    assert (found.task, found.metric, found.higher_is_better, len(found.items)) == ("world_facts", "acc", True, 6)
+    assert all(item.after[0] == item.before for item in found.items)
+    assert all(len(item.after) == 2 for item in found.items)
+
+
+def test_an_unknown_task_or_folder_is_refused_by_name(make_lm: Callable[..., LM]) -> None:
+    lm = make_lm("llama")
+    with applied(lm, [nobody(lm)]) as responder, pytest.raises(ConfigError, match="no such folder"):
+        run_tasks(lm, responder, [], 0, tasks=["x"], folders=(Path("nowhere"),), limit=1, **BUDGET)
