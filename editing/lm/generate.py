@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from editing.lm.load import LM
+from editing.lm.memory import out_of_memory
 
 COMPACT_BELOW = 0.75
 """The batch is compacted when less than this share of its rows is still being written."""
@@ -49,8 +50,8 @@ def generate(
         try:
             written = _Batch(lm, [prompts[i] for i in batch], [group_of[i] for i in batch], batch, on_rows)
             done.update(zip(batch, written.run(max_new_tokens), strict=True))
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
+        except (RuntimeError, MemoryError) as error:
+            if len(batch) == 1 or not out_of_memory(error):
                 raise
             half = len(batch) // 2
             pending[:0] = [batch[:half], batch[half:]]

@@ -103,6 +103,18 @@ def layer_index(layer: int | float, lm: LM) -> int:
     return layer % count
 
 
+def layer_range(first: int | float, last: int | float, lm: LM) -> list[int]:
+    """The decoder layers from configured `first` to `last`, both included.
+
+    Raises:
+        ConfigError: the model has no such layers, or none lies between them.
+    """
+    low, high = layer_index(first, lm), layer_index(last, lm)
+    if low > high:
+        raise ConfigError(f"The first layer, {low}, lies above the last, {high}.")
+    return list(range(low, high + 1))
+
+
 @dataclass
 class Maker:
     """Builds the patches of one call of `fit`, with the wall time shared among its users."""

@@ -100,8 +100,15 @@ def damped(second_moment: Tensor, ridge: float) -> Tensor:
     return matrix + ridge * matrix.diagonal().mean() * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
 
 
-def whitened(key: Tensor, second_moment: Tensor | None, ridge: float) -> Tensor:
-    """C^-1 k, (d_in,), float32, with C damped; k itself where there is no C."""
+def whitened(keys: Tensor, second_moment: Tensor | None, ridge: float) -> Tensor:
+    """C^-1 k of each row, (n, d_in), float32, with C damped; the keys themselves where there is no C.
+
+    Raises:
+        ConfigError: C has no inverse.
+    """
     if second_moment is None:
-        return key
-    return cast(Tensor, torch.linalg.solve(damped(second_moment, ridge), key.double())).float()
+        return keys
+    solved, info = torch.linalg.solve_ex(damped(second_moment, ridge), keys.double().T)
+    if int(info):
+        raise ConfigError("ridge: the covariance has no inverse; raise ridge, or estimate it from more texts.")
+    return cast(Tensor, solved).T.float()

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from editing.lm.load import LM
 from editing.lm.replay import Replay
-from editing.methods.base import layer_index
-from editing.methods.covariance import damped
+from editing.methods.base import layer_range
+from editing.methods.covariance import whitened
 from editing.methods.rome import Factors, Rome, RomeConfig, ValueSearch
 from editing.patches.rowwise import RowEdits, stacked_factors
 from pipeline.core.config import Section
@@ -50,10 +50,7 @@ class Memit(Rome):
 
     def _layers(self, lm: LM) -> list[int]:
         assert isinstance(self.config, MemitConfig)
-        first, last = layer_index(self.config.first_layer, lm), layer_index(self.config.layer, lm)
-        if first > last:
-            raise ConfigError(f"first_layer: {first} lies above layer: {last}.")
-        return list(range(first, last + 1))
+        return layer_range(self.config.first_layer, self.config.layer, lm)
 
     def _solve(self, lm: LM, values: ValueSearch, moments: dict[int, Tensor | None]) -> dict[int, Factors]:
         layers = self._layers(lm)
@@ -82,11 +79,7 @@ class Memit(Rome):
             if moment is None:
                 raise ConfigError("solver: null_space needs a covariance; set covariance: texts.")
             return (keys.double() @ null_space(moment, self.config.null_space_below)).float()
-        if moment is None:
-            return keys / self.config.covariance_weight
-        matrix = self.config.covariance_weight * damped(moment, self.config.ridge)
-        mapping: Tensor = torch.linalg.solve(matrix, keys.double().T)
-        return mapping.T.float()
+        return whitened(keys, moment, self.config.ridge) / self.config.covariance_weight
 
     @torch.no_grad()
     def _read(

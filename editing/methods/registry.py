@@ -6,6 +6,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from editing.methods.base import Method, Resources
 from pipeline.core.config import Section, parse_section, read_yaml
 from pipeline.core.errors import unknown_name
@@ -25,10 +27,17 @@ METHODS = {
     "ft_l": "editing.methods.fine_tune:FineTune",
     "ft_m": "editing.methods.fine_tune:FineTune",
     "lora": "editing.methods.lora:Lora",
+    "adalora": "editing.methods.adalora:AdaLora",
+    "grace": "editing.methods.grace:Grace",
     "rome": "editing.methods.rome:Rome",
     "rome_identity": "editing.methods.rome:Rome",
     "memit": "editing.methods.memit:Memit",
     "alphaedit": "editing.methods.memit:Memit",
+    "emmet": "editing.methods.emmet:Emmet",
+    "pe_ft_m": "editing.methods.clustered:ClusteredFineTune",
+    "pe_lora": "editing.methods.clustered:ClusteredLora",
+    "pe_rome": "editing.methods.clustered:ClusteredRome",
+    "pe_memit": "editing.methods.clustered:ClusteredMemit",
     "preference_edit": "editing.methods.preference_edit:PreferenceEdit",
 }
 """Registered name -> "module:class". Names that share a class differ by their YAML."""
@@ -40,9 +49,10 @@ def method_class(name: str) -> type[Method[Any]]:
     Raises:
         ConfigError: no such method; the message holds the closest name.
     """
-    if name not in METHODS:
-        raise unknown_name("method", name, METHODS)
-    module, _, attribute = METHODS[name].partition(":")
+    registered = name.partition("@")[0]
+    if registered not in METHODS:
+        raise unknown_name("method", registered, METHODS)
+    module, _, attribute = METHODS[registered].partition(":")
     found: type[Method[Any]] = getattr(importlib.import_module(module), attribute)
     return found
 
@@ -50,14 +60,19 @@ def method_class(name: str) -> type[Method[Any]]:
 def load_config(name: str, model: str = "", configs: Path = CONFIGS) -> Section:
     """The hyper-parameters of a method: `defaults` of its YAML, with `per_model[model]` over them.
 
+    A name may end in settings that go over both, as in "pe_rome@members=9,mode=sequential", for sweeps.
+
     Raises:
-        ConfigError: the method is unknown or its YAML does not fit its Config.
+        ConfigError: the method is unknown, or its YAML or the settings in its name do not fit its Config.
     """
     section = method_class(name).Config
-    path = configs / f"{name}.yaml"
-    document = read_yaml(path)
+    registered, _, settings = name.partition("@")
+    document = read_yaml(configs / f"{registered}.yaml")
     values: dict[str, Any] = {**document.get("defaults", {}), **document.get("per_model", {}).get(model, {})}
-    return parse_section(values, section, where=str(path.name))
+    for setting in filter(None, settings.split(",")):
+        key, _, value = setting.partition("=")
+        values[key] = yaml.safe_load(value)
+    return parse_section(values, section, where=f"{registered}.yaml")
 
 
 def create(name: str, config: Section, resources: Resources) -> Method[Any]:

@@ -305,7 +305,7 @@ def rank_one(
     With k = k* this is eq. 2 to the letter. The mean over contexts lies away from every single key, the question alone
     above all in raw text, and a change that reaches delta only at the mean falls short of it where the fact is asked.
     """
-    direction = whitened(key, second_moment, ridge)
+    direction = whitened(key[None], second_moment, ridge)[0]
     return delta[:, None] / (direction @ bare), direction[None]
 
 

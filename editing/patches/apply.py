@@ -15,7 +15,7 @@ from editing.lm.replay import Replay, Row
 from editing.metrics.degenerate import is_degenerate
 from editing.patches.compose import compose
 from editing.patches.patch import Patch, PatchKind, PromptPlan
-from editing.patches.rowwise import RowEdits, chained, stacked_factors, stacked_weights
+from editing.patches.rowwise import RowEdits, chained, stacked_codebooks, stacked_factors, stacked_weights
 from pipeline.core.errors import InputError
 
 BARE = PromptPlan()
@@ -43,8 +43,9 @@ class Reply(NamedTuple):
 def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
     """The model as each of these users should meet it; patch i is user i of the Responder.
 
-    Users of prompt, low-rank and dense patches answer in one batch, through hooks: no weight of the model is changed.
-    Kinds that cannot be told apart by row are put in one user at a time, while that user's questions are answered.
+    Users of prompt, low-rank, dense and codebook patches answer in one batch, through hooks: no weight of the model is
+    changed. Kinds that cannot be told apart by row are put in one user at a time, while that user's questions are
+    answered.
 
     Raises:
         InputError: a patch was made for other weights.
@@ -54,7 +55,8 @@ def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
     like = lm.structure.down[0].parameter.detach()
     factors = stacked_factors([p.factors() if p.manifest.kind == "low_rank" else {} for p in patches], like)
     weights = stacked_weights([p.tensors if p.manifest.kind == "dense" else {} for p in patches], lm)
-    edits = RowEdits(chained(weights, factors))
+    codebooks = stacked_codebooks([p.codebooks() if p.manifest.kind == "codebook" else {} for p in patches], like)
+    edits = RowEdits(chained(weights, factors, codebooks))
     with edits.attached(lm):
         yield Responder(lm, patches, edits)
 

@@ -95,7 +95,12 @@ def lm(request: pytest.FixtureRequest, make_lm: Callable[..., LM]) -> LM:
 
 def a_user(number: int = 0) -> User:
     subject, target = [("hobby", "chess"), ("diet", "vegan"), ("job", "nurse")][number % 3]
-    fact = Fact(f"p{number}", f"My {subject} is {target}.", f"What is my {subject}?", subject, target)
+    statement = f"My {subject} is {target}."
+    synonyms = tuple(
+        Fact(f"p{number}", statement, f"What is my {word} {subject}?", f"{word} {subject}", f"{word} {target}")
+        for word in ("usual", "own")
+    )
+    fact = Fact(f"p{number}", statement, f"What is my {subject}?", subject, target, synonyms)
     return User(f"u{number}", (fact,), (fact.statement, "I live by the sea."))
 
 
