@@ -331,7 +331,7 @@ class FactEdit:
     def __init__(self, lm: LM, fact: Fact, lesson: Lesson) -> None:
         """Nothing is computed yet."""
         self.lesson = lesson
-        self.target: tuple[int, ...] = (*lm.prompts.answer_ids(fact.target), _end(lm))
+        self.target: tuple[int, ...] = (*lm.prompts.answer_ids(fact.target), lm.end_id)
         self.gates = torch.empty(0)
         """B, (k, d_in)."""
         self.values = torch.empty(0)
@@ -546,9 +546,3 @@ def _shuffled(texts: Iterable[str], draw: random.Random) -> list[str]:
 def _in_turn(*kinds: Sequence[str]) -> tuple[str, ...]:
     """All texts, the kinds taking turns."""
     return unique(text for text in chain.from_iterable(zip_longest(*kinds)) if text is not None)
-
-
-def _end(lm: LM) -> int:
-    """The token that ends an answer."""
-    turn_end = lm.prompts.turn_end()
-    return turn_end if turn_end is not None else min(lm.stop_ids)

@@ -14,12 +14,14 @@ from editing.lm.prompt import Message, Prompt
 from editing.lm.replay import Replay, Row
 from editing.metrics.degenerate import is_degenerate
 from editing.patches.compose import compose
-from editing.patches.patch import Patch, PatchKind, PromptPlan
+from editing.patches.patch import Manifest, Patch, PatchKind, PromptPlan
 from editing.patches.rowwise import RowEdits, chained, stacked_codebooks, stacked_factors, stacked_weights
 from pipeline.core.errors import InputError
 
 BARE = PromptPlan()
 """The plan of a question that is asked as it is."""
+TOKENS_PER_READ = 2048
+"""Upper bound of tokens read at once where logits are wanted: those of all of them may have to be held."""
 
 
 class Reply(NamedTuple):
@@ -59,6 +61,21 @@ def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
     edits = RowEdits(chained(weights, factors, codebooks))
     with edits.attached(lm):
         yield Responder(lm, patches, edits)
+
+
+def nobody(lm: LM) -> Patch:
+    """The patch of a user nothing is known about: the base model."""
+    plan = Manifest(
+        kind="prompt",
+        method="none",
+        config_sha256="",
+        model=lm.name,
+        weights_sha256=lm.weights_sha256,
+        user_id="",
+        preference_ids=(),
+        plan=BARE,
+    )
+    return Patch(plan, {})
 
 
 def check_fits(lm: LM, patch: Patch) -> None:
@@ -105,27 +122,43 @@ class Responder:
 
     def log_probs(self, users: Sequence[int], questions: Sequence[str], answers: Sequence[str]) -> list[float]:
         """Log probability of each answer (summed over its tokens) after its question, as user `users[i]`."""
-        rows = []
-        targets = []
-        for user, question, answer in zip(users, questions, answers, strict=True):
-            prompt = self._lm.prompts.prompt(compose(self._patches[user].manifest.plan or BARE, question))
-            targets.append(self._lm.prompts.answer_ids(answer))
-            rows.append(target_row(prompt, targets[-1], start=0))
-        found = [0.0] * len(rows)
+        targets = [self._lm.prompts.answer_ids(answer) for answer in answers]
+        prompts = [self.prompt(user, question) for user, question in zip(users, questions, strict=True)]
+        rows = [target_row(prompt, target, start=0) for prompt, target in zip(prompts, targets, strict=True)]
+        return [total for total, _ in self.score(users, rows, targets)]
 
-        def score(index: list[int]) -> None:
+    def prompt(self, user: int, question: str) -> Prompt:
+        """The prompt in which `user` asks; of plans with several turns the first."""
+        return self._lm.prompts.prompt(compose(self._patches[user].manifest.plan or BARE, question))
+
+    def score(
+        self, users: Sequence[int], rows: Sequence[Row], targets: Sequence[Sequence[int]]
+    ) -> list[tuple[float, bool]]:
+        """For each row, the summed log probability of its target tokens and whether greedy decoding writes them."""
+        found = [(0.0, False)] * len(rows)
+
+        def add(i: int, logits: torch.Tensor) -> None:
+            ids = torch.tensor(targets[i], device=logits.device)
+            log_p = logits.log_softmax(-1).gather(1, ids[:, None]).sum()
+            found[i] = float(log_p), bool((logits.argmax(-1) == ids).all())
+
+        self.read(users, rows, add)
+        return found
+
+    def read(self, users: Sequence[int], rows: Sequence[Row], each: Callable[[int, torch.Tensor], None]) -> None:
+        """Call `each(i, logits)` for every token row, read as user `users[i]`; logits: (kept, vocabulary)."""
+
+        def some(index: list[int]) -> None:
             replay = Replay(self._lm, [rows[i] for i in index], layer=0)
-            for batch in replay.passes(range(len(index))):
+            for batch in replay.passes(range(len(index)), TOKENS_PER_READ):
                 self._edits.select([users[index[i]] for i in batch], self._lm.device)
                 with torch.no_grad():
-                    log_p = replay.run(batch).float().log_softmax(-1)
-                ids = torch.tensor([t for i in batch for t in targets[index[i]]], device=log_p.device)
-                picked = torch.split(log_p.gather(1, ids[:, None])[:, 0], [len(targets[index[i]]) for i in batch])
-                for i, values in zip(batch, picked, strict=True):
-                    found[index[i]] = float(values.sum())
+                    logits = replay.run(batch).float()
+                parts = torch.split(logits, [len(rows[index[i]].keep) for i in batch])
+                for i, part in zip(batch, parts, strict=True):
+                    each(index[i], part)
 
-        self._by_model_state(users, score)
-        return found
+        self._by_model_state(users, some)
 
     def _generate(
         self, users: Sequence[int], prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
@@ -148,6 +181,10 @@ class Responder:
 
     def _by_model_state(self, users: Sequence[int], run: Callable[[list[int]], None]) -> None:
         """Call `run` with the rows that share a state of the model: all row-wise users at once, others one by one."""
+        if any(module.training for module in self._lm.model.modules()):
+            raise RuntimeError(
+                f"{self._lm.name} is in training mode; a method left it there, and answers would differ."
+            )
         alone = [user for user in dict.fromkeys(users) if self._patches[user].manifest.kind in ALONE]
         together = [i for i, user in enumerate(users) if user not in alone]
         if together:
