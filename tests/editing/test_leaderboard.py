@@ -9,6 +9,7 @@ from editing.board.table import LeaderboardConfig, markdown
 from editing.board.write import write_board
 from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
+from editing.metrics import PROTOCOL_VERSION
 from editing.metrics.bootstrap import Plan
 from pipeline.core.config import load_section
 from pipeline.core.errors import ConfigError, InputError
@@ -87,7 +88,7 @@ def test_runs_of_one_model_that_decoded_differently_are_refused(add, tmp_path):
 
 def test_results_of_an_older_protocol_are_refused_with_the_reason(add, tmp_path):
     change_hash(add("m", "none"), "protocol", 0)
-    with pytest.raises(InputError, match="another version of docs/protocol.md than 1: m/none"):
+    with pytest.raises(InputError, match=rf"another version of docs/protocol.md than {PROTOCOL_VERSION}: m/none"):
         board_of(tmp_path)
 
 
