@@ -224,7 +224,6 @@ def _work(
     """Patches and answers of all users; groups that a former run finished are read from `work`."""
     patches: list[Patch] = []
     asked: list[Asked] = []
-    fitter = WithinMemory(method, lm)
     with progress(f"{method.name} on {lm.name}", len(users), "preferences") as advance:
         for at in range(0, len(users), settings.users_per_fit):
             group = users[at : at + settings.users_per_fit]
@@ -232,7 +231,7 @@ def _work(
             finished = work / f"{content_id(*ids)}.jsonl"
             files = [work / f"{preference}.safetensors" for preference in ids]
             if not finished.is_file():
-                for patch, file in zip(_fitted(fitter, group, files), files, strict=True):
+                for patch, file in zip(_fitted(lm, method, group, files), files, strict=True):
                     patch.save(file)
                 fresh = [Patch.load(file) for file in files]
                 write_jsonl(finished, _ask(lm, method, fresh, [questions[i] for i in ids], base, settings))
@@ -242,11 +241,11 @@ def _work(
     return patches, asked
 
 
-def _fitted(fitter: WithinMemory, users: Sequence[User], files: Sequence[Path]) -> list[Patch]:
+def _fitted(lm: LM, method: Method[Any], users: Sequence[User], files: Sequence[Path]) -> list[Patch]:
     """The patches of these users, from disk where a run was stopped between fitting and asking."""
     if all(file.is_file() for file in files):
         return [Patch.load(file) for file in files]
-    return fitter.fit(users)
+    return method.fit(lm, users)
 
 
 def _ask(

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from editing.metrics.scores import KINDS
 from pipeline.core.tables import atomic_write
@@ -57,6 +59,8 @@ def write_plots(rows: list[dict[str, Any]], judge: str, folder: Path) -> list[Pa
         "recall_by_difficulty": lambda: recall_by_difficulty(rows, judge, colours),
         "cost_headline": lambda: cost_headline(rows, judge, colours),
     }
+    # DVC names its plots before a run, so this one exists, and says so, when nothing was asked after other turns.
+    plots["recall_by_turns"] = lambda: recall_by_turns(rows, judge, colours)
     written = []
     with matplotlib.rc_context(STYLE):
         for name, draw in plots.items():
@@ -73,6 +77,23 @@ def write_plots(rows: list[dict[str, Any]], judge: str, folder: Path) -> list[Pa
                 written.append(path)
             plt.close(figure)
     return written
+
+
+def plot_data(rows: list[dict[str, Any]], judge: str) -> list[dict[str, Any]]:
+    """One record a run for DVC's own plots, shares in percent; a run without one of the scores is left out."""
+    records = []
+    for row in rows:
+        own = row["judges"][judge]
+        scores = {name: own[name]["value"] for name in ("headline", "recall", "specificity")}
+        scores |= {f"recall_{kind}": own["by_kind"][kind]["value"] for kind in KINDS[:4]}
+        if None in scores.values():
+            continue
+        records.append(
+            {"run": row["key"], "method": row["method"]}
+            | {name: round(100 * value, 2) for name, value in scores.items()}
+            | {"seconds_per_edit": row["cost"].get("seconds_per_edit")}
+        )
+    return records
 
 
 def recall_specificity(rows: list[dict[str, Any]], judge: str, colours: dict[str, str]) -> Figure:
@@ -165,5 +186,31 @@ def cost_headline(rows: list[dict[str, Any]], judge: str, colours: dict[str, str
             for at in zip(x, (h for h, _ in shown), strict=True):
                 axes.annotate(method, at, (6, 4), textcoords="offset points", color=colour)
     axes.set(xscale="log", ylim=(-3, 103), xlabel="seconds per edit", ylabel="headline, %")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_title("Cost and headline")
+    return figure
+
+
+def recall_by_turns(rows: list[dict[str, Any]], judge: str, colours: dict[str, str]) -> Figure:
+    """Recall against the number of distractor turns between the statement and the question, a line for each run."""
+    figure, axes = plt.subplots(figsize=(5.6, 3.8))
+    curves = [(row, [p for p in row["multiturn"] if p["judges"][judge]["recall"]["value"] is not None]) for row in rows]
+    curves = [(row, points) for row, points in curves if points]
+    for row, points in curves:
+        turns = [point["turns"] for point in points]
+        recall, ends = _percent([point["judges"][judge]["recall"] for point in points])
+        colour = colours[row["method"]]
+        axes.plot(turns, recall, "o-", color=colour, ms=4, lw=1.2, alpha=0.9)
+        if len(curves) <= LABELLED:
+            axes.errorbar(turns, recall, yerr=ends, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.5)
+    if curves:
+        # A method's lines share a colour, so its name stands once.
+        named = {row["method"]: Line2D([], [], color=colours[row["method"]], label=row["method"]) for row, _ in curves}
+        axes.legend(
+            handles=[named[method] for method in sorted(named)], ncols=4, bbox_to_anchor=(0, -0.2), loc="upper left"
+        )
+    else:
+        axes.text(0.5, 0.5, "not asked", transform=axes.transAxes, ha="center", color="#888888")
+    axes.set(ylim=(-3, 103), xlabel="distractor turns", ylabel="recall, %")
+    axes.set_title("Recall after other turns")
     return figure

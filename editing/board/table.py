@@ -115,14 +115,14 @@ EXTRAS = (
     ),
     Extra(
         "kl",
-        "Control KL",
+        "Control KL, nats",
         "Divergence of the next word from the unedited model on controls, in nats.",
         ("controls", "kl", "overall"),
         False,
     ),
     Extra(
         "perplexity",
-        "Perplexity",
+        "Perplexity ratio",
         "Perplexity of held-out replies, as a ratio to the unedited model's.",
         ("ability", "perplexity", "ratio"),
         False,
@@ -149,8 +149,8 @@ def shown_extras(runs: Sequence[Run]) -> list[Extra]:
 
 def by_turns(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Scores by the number of distractor turns, in order; empty where the run was asked no such questions."""
-    found = scores.get("multiturn") or {}
-    return [{"turns": int(k), **found[k]} for k in sorted(found.get("by_turns", found), key=int)] if found else []
+    found = (scores.get("multiturn") or {}).get("by_turns", {})
+    return [{"turns": int(k), **found[k]} for k in sorted(found, key=int)]
 
 
 def row_of(run: Run) -> dict[str, Any]:

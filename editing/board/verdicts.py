@@ -83,11 +83,13 @@ def read_verdicts(run: Run, judge: str) -> Verdicts:
 
     def positions(name: str, values: Sequence[str]) -> Codes:
         codes, found = columns[name]
-        unknown = set(found.to_pylist()) - set(values)
-        if unknown:
-            raise InputError(f"{run.folder / 'verdicts.parquet'}: unknown {name} '{min(unknown)}'; judge it again.")
         at = {value: i for i, value in enumerate(values)}
-        placed: Codes = np.array([at[value] for value in found.to_pylist()], dtype=np.int64)[codes[own]]
+        # Minus one for values that only other judges' rows have.
+        places = np.array([at.get(value, -1) for value in found.to_pylist()], dtype=np.int64)
+        placed: Codes = places[codes[own]]
+        if (placed < 0).any():
+            unknown = found[codes[own][placed < 0][0]].as_py()
+            raise InputError(f"{run.folder / 'verdicts.parquet'}: unknown {name} '{unknown}'; judge it again.")
         return placed
 
     def texts(name: str) -> Texts:

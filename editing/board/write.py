@@ -8,7 +8,7 @@ from typing import Any
 from editing.board.accuracy import read_accuracy
 from editing.board.collect import check_comparable, read_runs
 from editing.board.page import render
-from editing.board.plots import write_plots
+from editing.board.plots import plot_data, write_plots
 from editing.board.table import LeaderboardConfig, build, check_judged, markdown
 from editing.board.texts import read_texts
 from editing.board.verdicts import read_verdicts, samples
@@ -40,5 +40,7 @@ def write_board(
     for name, text in (("leaderboard.md", markdown(board, judged)), ("index.html", render(board, judged, shown))):
         with atomic_write(out / name, "w") as file:
             file.write(text)
-    write_plots(board["rows"] or board["dirty"], config.judge, out / "plots")
+    plotted = board["rows"] or board["dirty"]
+    write_plots(plotted, config.judge, out / "plots")
+    write_json(out / "plots" / "runs.json", plot_data(plotted, config.judge))
     return board

@@ -9,6 +9,7 @@ from editing.board.table import LeaderboardConfig, markdown
 from editing.board.write import write_board
 from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
+from editing.metrics import PROTOCOL_VERSION
 from editing.metrics.bootstrap import Plan
 from pipeline.core.config import load_section
 from pipeline.core.errors import ConfigError, InputError
@@ -64,7 +65,7 @@ def test_the_same_results_give_the_same_bytes(add, tmp_path):
     board_of(tmp_path, "second")
     files = sorted(p.relative_to(tmp_path / "first") for p in (tmp_path / "first").rglob("*") if p.is_file())
     assert {"index.html", "leaderboard.json", "leaderboard.md"} <= {str(f) for f in files}
-    assert len(files) == 3 + 8
+    assert len(files) == 3 + 10 + 1
     for file in files:
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
 
@@ -78,9 +79,16 @@ def test_rows_that_differ_are_refused_by_name(add, tmp_path, name):
         check_comparable(read_runs(tmp_path / "results"))
 
 
+def test_runs_of_one_model_that_decoded_differently_are_refused(add, tmp_path):
+    for model, method, value in (("m", "none", "a"), ("m", "rome", "a"), ("m", "ft_m", "b"), ("other", "none", "b")):
+        change_hash(add(model, method), "decoding_sha256", value * 64)
+    with pytest.raises(InputError, match=r"decoding_sha256.*these differ: m/ft_m \(bbbb[^)]*\)\. Run"):
+        check_comparable(read_runs(tmp_path / "results"))
+
+
 def test_results_of_an_older_protocol_are_refused_with_the_reason(add, tmp_path):
     change_hash(add("m", "none"), "protocol", 0)
-    with pytest.raises(InputError, match="another version of docs/protocol.md than 1: m/none"):
+    with pytest.raises(InputError, match=rf"another version of docs/protocol.md than {PROTOCOL_VERSION}: m/none"):
         board_of(tmp_path)
 
 
@@ -101,6 +109,43 @@ def test_every_method_is_compared_with_the_best_of_its_model(add, tmp_path):
     comparisons = {c["method"]: c for c in board_of(tmp_path)["comparisons"]}
     assert set(comparisons) == {"none", "rome"}
     assert all(c["best"] == "in_context" and c["p_holm"] >= c["p"] and c["users"] == 4 for c in comparisons.values())
+
+
+def test_runs_of_another_scenario_are_compared_among_themselves(add, tmp_path):
+    for model, method in (("m", "none"), ("m", "in_context")):
+        add(model, method)
+    for method in ("rome", "ft_m"):
+        add("m", method, config={"scenario": "lifelong"})
+    board = board_of(tmp_path)
+    found = [(c["key"].endswith("@lifelong"), c["best"] in ("rome", "ft_m")) for c in board["comparisons"]]
+    assert found == [(False, False), (True, True)]
+    assert "m (lifelong)" in (tmp_path / "board" / "leaderboard.md").read_text()
+
+
+def estimate(value):
+    return {"value": value, "low": value, "high": value, "n": 8, "n_unscored": 0, "higher_is_better": False}
+
+
+def test_optional_columns_stand_where_a_run_has_them(add, tmp_path):
+    run = add("m", "none")
+    add("m", "rome")
+    scores = json.loads((run / "scores.json").read_text())
+    scores["controls"] = {"flip_rate": {"overall": estimate(0.25)}, "kl": {"overall": estimate(0.125)}}
+    scores["ability"] = {"tasks": {"boolq": {"drop": estimate(0.03)}}}
+    write_json(run / "scores.json", scores)
+    board = board_of(tmp_path)
+    titles = {extra["id"]: extra["title"] for extra in board["extras"]}
+    assert {"flips", "kl", "drop_boolq"} <= set(titles)
+    assert "perplexity" not in titles
+    header, _, *lines = [
+        line for line in (tmp_path / "board" / "leaderboard.md").read_text().splitlines() if line[0:1] == "|"
+    ]
+    names = [cell.strip() for cell in header.split("|")]
+    cells = {
+        line.split("|")[3].strip(): dict(zip(names, map(str.strip, line.split("|")), strict=True)) for line in lines
+    }
+    assert [cells["none"][titles[name].lower()] for name in ("flips", "kl", "drop_boolq")] == ["25.0", "0.125", "3.0"]
+    assert cells["rome"][titles["drop_boolq"].lower()] == "\u2013"
 
 
 def test_a_run_that_was_not_judged_is_named(add, tmp_path):

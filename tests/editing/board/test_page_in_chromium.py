@@ -1,9 +1,15 @@
 """The page in a real browser; skipped where Chromium is not installed."""
 
+import json
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
 import pytest
 
 from benchmarks import synthetic_results as made_up
 from benchmarks.chromium import CHROMIUM, Page
+from editing.board.page import render
 from editing.board.table import LeaderboardConfig
 from editing.board.write import write_board
 from editing.judges.config import JudgeConfig
@@ -40,10 +46,24 @@ def address(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def long_address(address):
+    """The same page with sixty rows."""
+    folder = Path(url2pathname(urlparse(address).path)).parent
+    board = json.loads((folder / "leaderboard.json").read_text())
+    rows = [
+        row | {"method": f"{row['method']}-{i:02}", "key": f"{row['key']}-{i:02}"}
+        for row in board["rows"]
+        for i in range(15)
+    ]
+    page = folder / "long.html"
+    page.write_text(render(board | {"rows": rows, "comparisons": []}, {}, []))
+    return page.as_uri()
+
+
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    tab = Page(tmp_path_factory.mktemp("profile"))
-    yield tab
-    tab.close()
+    with Page(tmp_path_factory.mktemp("profile")) as tab:
+        yield tab
 
 
 @pytest.fixture
@@ -96,7 +116,8 @@ def test_markup_in_an_answer_stays_text(page):
 
 
 def test_every_set_of_columns_keeps_the_headline(page):
-    for number in range(5):
+    assert page.run("document.querySelectorAll('#views button').length") == 6
+    for number in range(6):
         page.run(f"document.querySelectorAll('#views button')[{number}].click()")
         assert page.run("document.querySelector('#table th.main').textContent").startswith("Headline")
         assert page.run("document.querySelectorAll('#table tr.run').length") == 4
@@ -119,3 +140,36 @@ def test_a_narrow_window_does_not_scroll_sideways(page):
 def test_the_charts_show_every_run(page):
     assert page.run("document.querySelectorAll('#scatter circle').length") == 4
     assert page.run("document.querySelectorAll('#cost circle').length") == 4
+
+
+def test_a_method_opens_with_the_keyboard_and_its_address_opens_it_again(page, address):
+    page.run("document.querySelector('#table .open').focus()")
+    key = page.run("document.querySelector('#table tr.run').dataset.key")
+    page.press("Enter", 13, "\r")
+    page.wait("document.querySelectorAll('#table .detail').length === 1")
+    linked = page.run("location.href")
+    assert linked != address
+    page.open("about:blank#")
+    page.open(linked)
+    page.wait("document.querySelectorAll('#table .detail').length === 1")
+    assert (
+        page.run("document.querySelector('#table .detail').closest('tbody').querySelector('tr.run').dataset.key") == key
+    )
+
+
+def test_a_point_of_a_chart_opens_its_run_even_when_the_filter_hides_it(page):
+    page.run("const g = document.getElementById('filter'); g.value = 'rome'; g.dispatchEvent(new Event('input'))")
+    page.run("document.querySelector('#cost .point.dim').dispatchEvent(new Event('click'))")
+    assert page.run("document.querySelectorAll('#table .detail').length") == 1
+    assert page.run("document.getElementById('filter').value") == ""
+
+
+def test_a_long_table_is_filled_to_its_last_row(page, long_address):
+    page.open(long_address)
+    page.wait("document.querySelectorAll('#table tr.run').length === 60")
+    keys = page.run("[...document.querySelectorAll('#table tr.run')].map(row => row.dataset.key)")
+    assert len(set(keys)) == 60
+    page.run("document.querySelector('[data-sort=method]').click()")
+    page.wait("document.querySelectorAll('#table tr.run').length === 60")
+    methods = page.run(METHODS)
+    assert methods == sorted(methods)
