@@ -71,7 +71,7 @@ def read_run(run: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from error
-    missing = {"status", "dataset_sha256", "prompt_sha256"} - set(record)
+    missing = {"status", "dataset_sha256", "prompt_sha256", "scenario"} - set(record)
     if missing:
         raise InputError(f"{path}: without {', '.join(sorted(missing))}; not a run record of this version.")
     return dict(record)
@@ -143,6 +143,7 @@ def judged(judge: Judge, answers: Sequence[Answer], items: Sequence[Item], parti
                     user_id=answer.user_id,
                     kind=answer.kind,
                     difficulty=answer.difficulty,
+                    scenario=answer.scenario,
                     judge=judge.name,
                     verdict=ruling.verdict,
                     reason=ruling.reason,
@@ -206,6 +207,7 @@ def hashes(record: dict[str, Any], config: JudgeConfig, identities: dict[str, st
     return {
         "dataset_sha256": record["dataset_sha256"],
         "prompt_sha256": record["prompt_sha256"],
+        "scenario": record["scenario"]["name"],
         "judge_sha256": content_id(identities, statistics),
         "protocol": PROTOCOL_VERSION,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -16,6 +16,8 @@ from editing.methods.base import CACHE, Fact, Method, Resources, User, config_sh
 from editing.methods.registry import create, load_config, method_class
 from editing.patches.apply import Reply, applied
 from editing.patches.patch import Patch
+from editing.patches.stack import holding, stacked, withdrawn
+from editing.scenarios import Case, Scenario, arrange
 from pipeline.core.config import Section
 from pipeline.core.errors import InputError, UpqaError, unknown_name
 from pipeline.core.progress import console, progress
@@ -36,12 +38,16 @@ class EditSettings(Section):
     """Name -> Hub id, folder, GGUF file, or package:<name>."""
     methods: tuple[str, ...]
     """Methods of the matrix, by name."""
+    scenario: str
+    """What the model is told before it is asked, by its name in `scenarios`."""
+    scenarios: dict[str, Scenario]
+    """Known scenarios by name."""
     split: Split
     """Split whose users are evaluated."""
     max_preferences: int
     """Most preferences evaluated, chosen by the order of their ids."""
     users_per_fit: int
-    """Preferences that are fitted and asked together; the unit a stopped run resumes at."""
+    """Cases of the scenario that are fitted and asked together; the unit a stopped run resumes at."""
     max_new_tokens: int
     """Answer budget, the same for every method and model."""
     batch_size: int
@@ -58,7 +64,7 @@ class Cell:
     """One model and one method, checked before anything heavy starts.
 
     Raises:
-        ConfigError: the model or the method is not registered, or its YAML is wrong.
+        ConfigError: the model, the method or the scenario is not registered, or the method's YAML is wrong.
     """
 
     def __init__(self, settings: EditSettings, model: str, method: str) -> None:
@@ -66,6 +72,9 @@ class Cell:
         if model not in settings.checkpoints:
             raise unknown_name("model", model, settings.checkpoints)
         method_class(method)
+        if settings.scenario not in settings.scenarios:
+            raise unknown_name("scenario", settings.scenario, settings.scenarios)
+        self.scenario = settings.scenarios[settings.scenario]
         self.settings, self.model, self.method = settings, model, method
         self.source = settings.checkpoints[model]
         self.config = load_config(method, model)
@@ -94,9 +103,8 @@ def run_cell(cell: Cell, dataset: Path, out: Path, cache: Path = CACHE) -> dict[
 
 def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, Any]) -> None:
     settings = cell.settings
-    preferences, questions = read_split(dataset, settings.split, settings.max_preferences)
+    cases = read_cases(dataset, cell.scenario, settings)
     told = histories(dataset)
-    users = [user_of(p, questions[p.id], told.get(p.user_id, ())) for p in preferences]
     texts = texts_of(dataset, [split for split in SPLITS if split != settings.split])
     torch.manual_seed(settings.seed)
     lm = load(cell.source, name=cell.model, dtype=settings.dtype, device=settings.device)
@@ -109,21 +117,20 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
         lm.prompts.sha256,
         cell.method,
         config_sha256(cell.config),
-        settings.model_dump(exclude={"models", "methods", "checkpoints", "max_preferences"}),
+        cell.scenario.model_dump(),
+        settings.model_dump(exclude={"models", "methods", "checkpoints", "max_preferences", "scenarios"}),
     )
     work = cache / "edit" / key
-    patches, asked = _work(lm, method, users, questions, settings, work)
-    _write(out, patches, asked)
+    edits, asked = _work(lm, method, cases, told, settings, work)
+    _write(out, cases, edits, asked)
     # What is kept for a stopped run must never stand in for a run of its own.
     shutil.rmtree(work)
-    literal = sum(
-        user.facts[0].question.casefold() in {q.text.casefold() for q in questions[user.facts[0].preference_id]}
-        for user in users
-    )
+    patches = [patch for own in edits for patch in own]
     record |= {
         "status": "ok",
         "dataset_sha256": rows_sha256,
         "split": settings.split,
+        "scenario": {"name": settings.scenario, **cell.scenario.model_dump()},
         "model": {
             "name": lm.name,
             "source": lm.source,
@@ -138,10 +145,12 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
         "prompt_form": lm.prompts.form,
         "max_new_tokens": settings.max_new_tokens,
         "counts": {
-            "preferences": len(users),
+            "preferences": len({question.preference_id for case in cases for question in case.questions}),
+            "models": len(cases),
+            "edits": len(patches),
             "answers": len(asked),
             "failed_edits": sum(patch.manifest.failure is not None for patch in patches),
-            "edit_prompt_is_a_test_question": literal,
+            "edit_prompt_is_a_test_question": sum(_asks_literally(case, told) for case in cases),
         },
         "failures": {p.manifest.preference_ids[0]: p.manifest.failure for p in patches if p.manifest.failure},
         "cost": _cost(patches, [row.extra_prompt_tokens for row in asked]),
@@ -182,40 +191,60 @@ class Asked(Record):
 def _work(
     lm: LM,
     method: Method[Any],
-    users: Sequence[User],
-    questions: dict[str, list[Question]],
+    cases: Sequence[Case],
+    told: Mapping[str, Sequence[str]],
     settings: EditSettings,
     work: Path,
-) -> tuple[list[Patch], list[Asked]]:
-    """Patches and answers of all users; groups that a former run finished are read from `work`."""
-    patches: list[Patch] = []
+) -> tuple[list[list[Patch]], list[Asked]]:
+    """The edits of every case and all answers; what a former run finished is read from `work`."""
+    edits: list[list[Patch]] = []
     asked: list[Asked] = []
-    with progress(f"{method.name} on {lm.name}", len(users), "preferences") as advance:
-        for at in range(0, len(users), settings.users_per_fit):
-            group = users[at : at + settings.users_per_fit]
-            ids = [user.facts[0].preference_id for user in group]
-            finished = work / f"{content_id(*ids)}.jsonl"
-            files = [work / f"{preference}.safetensors" for preference in ids]
+    with progress(f"{method.name} on {lm.name}", sum(len(case.told) for case in cases), "edits") as advance:
+        for at in range(0, len(cases), settings.users_per_fit):
+            group = cases[at : at + settings.users_per_fit]
+            finished = work / f"{content_id(*(case.id for case in group))}.jsonl"
+            made = _fitted(lm, method, group, told, work)
             if not finished.is_file():
-                for patch, file in zip(_fitted(lm, method, group, files), files, strict=True):
-                    patch.save(file)
-                fresh = [Patch.load(file) for file in files]
-                write_jsonl(finished, _ask(lm, method, fresh, [questions[i] for i in ids], settings))
-            patches += [Patch.load(file) for file in files]
+                stacks = [
+                    withdrawn(lm, stacked(own)) if case.withdrawn else stacked(own)
+                    for case, own in zip(group, made, strict=True)
+                ]
+                write_jsonl(finished, _ask(lm, method, stacks, [case.questions for case in group], settings))
+            edits += made
             asked += read_jsonl(finished, Asked)
-            advance(len(group))
-    return patches, asked
+            advance(sum(len(case.told) for case in group))
+    return edits, asked
 
 
-def _fitted(lm: LM, method: Method[Any], users: Sequence[User], files: Sequence[Path]) -> list[Patch]:
-    """The patches of these users, from disk where a run was stopped between fitting and asking."""
-    if all(file.is_file() for file in files):
-        return [Patch.load(file) for file in files]
-    return method.fit(lm, users)
+def _fitted(
+    lm: LM, method: Method[Any], cases: Sequence[Case], told: Mapping[str, Sequence[str]], work: Path
+) -> list[list[Patch]]:
+    """The edits of these cases, each saved in `work` as soon as it is there.
+
+    First edits are fitted together. Every later one is fitted alone, on the model with those before it in place.
+    """
+    users = [users_of(case, told) for case in cases]
+    files = [[work / case.id / f"{at}.safetensors" for at in range(len(case.told))] for case in cases]
+    new = [at for at, own in enumerate(files) if not own[0].is_file()]
+    for at, patch in zip(new, method.fit(lm, [users[at][0] for at in new]) if new else [], strict=True):
+        patch.save(files[at][0])
+    made = [[Patch.load(own[0])] for own in files]
+    for own, people, saved in zip(made, users, files, strict=True):
+        for user, file in zip(people[1:], saved[1:], strict=True):
+            if not file.is_file():
+                with holding(lm, own):
+                    (patch,) = method.fit(lm, [user])
+                patch.save(file)
+            own.append(Patch.load(file))
+    return made
 
 
 def _ask(
-    lm: LM, method: Method[Any], patches: Sequence[Patch], questions: Sequence[list[Question]], settings: EditSettings
+    lm: LM,
+    method: Method[Any],
+    patches: Sequence[Patch],
+    questions: Sequence[Sequence[Question]],
+    settings: EditSettings,
 ) -> Iterator[Asked]:
     rows = [(at, question) for at, own in enumerate(questions) for question in own]
     with applied(lm, patches) as responder:
@@ -226,10 +255,13 @@ def _ask(
             batch_size=settings.batch_size,
         )
     for (_, question), reply in zip(rows, replies, strict=True):
-        yield Asked(answer=_answer(lm, method, question, reply), extra_prompt_tokens=reply.extra_prompt_tokens)
+        yield Asked(
+            answer=_answer(lm, method, settings.scenario, question, reply),
+            extra_prompt_tokens=reply.extra_prompt_tokens,
+        )
 
 
-def _answer(lm: LM, method: Method[Any], question: Question, reply: Reply) -> Answer:
+def _answer(lm: LM, method: Method[Any], scenario: str, question: Question, reply: Reply) -> Answer:
     return Answer(
         question_id=question.id,
         preference_id=question.preference_id,
@@ -238,6 +270,7 @@ def _answer(lm: LM, method: Method[Any], question: Question, reply: Reply) -> An
         difficulty=question.difficulty,
         model=lm.name,
         method=method.name,
+        scenario=scenario,
         prompt_sha256=reply.prompt_sha256,
         text=reply.text,
         finish=reply.finish,
@@ -246,11 +279,29 @@ def _answer(lm: LM, method: Method[Any], question: Question, reply: Reply) -> An
     )
 
 
-def _write(out: Path, patches: Sequence[Patch], asked: Sequence[Asked]) -> None:
+def _write(out: Path, cases: Sequence[Case], edits: Sequence[Sequence[Patch]], asked: Sequence[Asked]) -> None:
+    """The answers, and one patch file a case: its edits on top of one another."""
     shutil.rmtree(out / "patches", ignore_errors=True)
-    for patch in patches:
-        patch.save(out / "patches" / f"{patch.manifest.preference_ids[0]}.safetensors")
+    for case, own in zip(cases, edits, strict=True):
+        stacked(own).save(out / "patches" / f"{case.id}.safetensors")
     write_parquet(out / "answers.parquet", (row.answer for row in asked), Answer)
+
+
+def read_cases(dataset: Path, scenario: Scenario, settings: EditSettings) -> list[Case]:
+    """The cases of a scenario over the evaluated split.
+
+    Raises:
+        InputError: the dataset is missing, or has too little for the scenario.
+    """
+    preferences, questions = read_split(dataset, settings.split, settings.max_preferences)
+    if scenario.told != "change":
+        return arrange(scenario, preferences, questions)
+    data = dataset / "data"
+    pool = [p for split in SPLITS for p in read_parquet(data / f"preferences-{split}.parquet", Preference)]
+    every: dict[str, list[Question]] = {}
+    for question in read_parquet(data / f"questions-{settings.split}.parquet", Question):
+        every.setdefault(question.preference_id, []).append(question)
+    return arrange(scenario, preferences, every, pool)
 
 
 def read_split(dataset: Path, split: Split, most: int) -> tuple[list[Preference], dict[str, list[Question]]]:
@@ -317,6 +368,27 @@ def user_of(preference: Preference, questions: Sequence[Question], history: Sequ
     ]
     main = replace(facts[0], cluster=tuple(facts[1:]))
     return User(preference.user_id, (main,), tuple(history))
+
+
+def users_of(case: Case, told: Mapping[str, Sequence[str]]) -> list[User]:
+    """The user of each edit of a case, with all the preferences that the edit holds."""
+    users = []
+    for at, edit in enumerate(case.told):
+        before = [preference.statement for earlier in case.told[:at] for preference in earlier]
+        own = [user_of(p, questions_about(case, p), (*before, *told.get(p.user_id, ()))) for p in edit]
+        users.append(replace(own[0], facts=tuple(fact for user in own for fact in user.facts)))
+    return users
+
+
+def questions_about(case: Case, preference: Preference) -> Sequence[Question]:
+    """The questions of a case about one preference; about a value that was replaced, those about the new one."""
+    return [q for q in case.questions if q.preference_id == preference.id] or case.questions
+
+
+def _asks_literally(case: Case, told: Mapping[str, Sequence[str]]) -> int:
+    """How many of a case's edits are made on a question that is also asked."""
+    texts = {question.text.casefold() for question in case.questions}
+    return sum(fact.question.casefold() in texts for user in users_of(case, told) for fact in user.facts)
 
 
 def edit_prompt(attribute_type: str, own: str, asked: Collection[str]) -> str:
