@@ -122,7 +122,8 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
     )
     work = cache / "edit" / key
     edits, asked = _work(lm, method, cases, told, settings, work)
-    _write(out, cases, edits, asked)
+    stacks = [stacked(own) for own in edits]
+    _write(out, cases, stacks, asked)
     # What is kept for a stopped run must never stand in for a run of its own.
     shutil.rmtree(work)
     patches = [patch for own in edits for patch in own]
@@ -153,7 +154,7 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
             "edit_prompt_is_a_test_question": sum(_asks_literally(case, told) for case in cases),
         },
         "failures": {p.manifest.preference_ids[0]: p.manifest.failure for p in patches if p.manifest.failure},
-        "cost": _cost(patches, [row.extra_prompt_tokens for row in asked]),
+        "cost": _cost(patches, stacks, cell.scenario.edits, [row.extra_prompt_tokens for row in asked]),
     }
 
 
@@ -162,17 +163,20 @@ def code_sha256() -> str:
     here = Path(__file__).parent
     files = [
         Path(__file__),
+        here / "scenarios.py",
         *sorted(file for part in ("lm", "patches", "methods") for file in (here / part).glob("*.py")),
     ]
     return content_id(*(sha256_file(file) for file in files))
 
 
-def _cost(patches: Sequence[Patch], extra_tokens: Sequence[int]) -> dict[str, float]:
-    good = [patch for patch in patches if patch.manifest.failure is None] or list(patches)
+def _cost(edits: Sequence[Patch], stacks: Sequence[Patch], users: int, extra_tokens: Sequence[int]) -> dict[str, float]:
+    """What an edit and a user cost; `users` is how many share each of the stacks. Failed edits do not count."""
+    good = [patch for patch in edits if patch.manifest.failure is None] or list(edits)
+    kept = [stack for stack in stacks if stack.manifest.failure is None] or list(stacks)
     accelerator = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0.0
     return {
-        "seconds_per_edit": round(fmean(patch.manifest.seconds for patch in good), 4),
-        "bytes_per_user": round(fmean(patch.nbytes for patch in good), 1),
+        "seconds_per_edit": round(fmean(patch.manifest.seconds or 0.0 for patch in good), 4),
+        "bytes_per_user": round(fmean(stack.nbytes / users for stack in kept), 1),
         "extra_prompt_tokens": round(fmean(extra_tokens), 2),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "peak_accelerator_mb": round(accelerator, 1),
@@ -279,11 +283,11 @@ def _answer(lm: LM, method: Method[Any], scenario: str, question: Question, repl
     )
 
 
-def _write(out: Path, cases: Sequence[Case], edits: Sequence[Sequence[Patch]], asked: Sequence[Asked]) -> None:
-    """The answers, and one patch file a case: its edits on top of one another."""
+def _write(out: Path, cases: Sequence[Case], stacks: Sequence[Patch], asked: Sequence[Asked]) -> None:
+    """The answers, and one patch file a case, untimed: the files of two equal runs have the same bytes."""
     shutil.rmtree(out / "patches", ignore_errors=True)
-    for case, own in zip(cases, edits, strict=True):
-        stacked(own).save(out / "patches" / f"{case.id}.safetensors")
+    for case, stack in zip(cases, stacks, strict=True):
+        stack.untimed().save(out / "patches" / f"{case.id}.safetensors")
     write_parquet(out / "answers.parquet", (row.answer for row in asked), Answer)
 
 
