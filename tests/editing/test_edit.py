@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 from typer.testing import CliRunner
 
 import editing.runner as runner
@@ -103,7 +105,7 @@ def test_a_finished_group_is_not_fitted_again(
         patched.setattr(runner, "_write", full)
         run(settings, "rome", release, tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "_fitted", fail)
+        patched.setattr("editing.methods.rome.Rome.fit", fail)
         assert run(settings, "rome", release, tmp_path)[1] == expected
 
 
@@ -194,12 +196,8 @@ def test_statistics_never_see_the_evaluated_split(release: Path) -> None:
 
 
 def test_the_command_says_an_error_in_one_line_and_exits_with_1(tmp_path: Path) -> None:
-    import typer
+    from editing.edit import app
 
-    from editing.edit import edit
-
-    app = typer.Typer()
-    app.command()(edit)
     found = CliRunner().invoke(
         app, ["--model", "smollm2-135m-instruct", "--method", "romee", "--out", str(tmp_path / "out")]
     )
@@ -312,3 +310,25 @@ def test_a_run_killed_after_any_edit_ends_with_the_same_bytes(
     for file in files:
         if file.name != "run.json":
             assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+
+
+def test_the_command_exports_a_patch_and_refuses_another_model(
+    settings: EditSettings, release: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    from editing.edit import app
+
+    run(settings, "rome", release, tmp_path)
+    patch = next((tmp_path / "rome" / "patches").iterdir())
+    arguments = ["export", "--patch", str(patch), "--format", "peft", "--out", str(tmp_path / "adapter")]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0, found.output
+    assert (tmp_path / "adapter" / "adapter_config.json").is_file()
+    unknown = CliRunner().invoke(app, [*arguments[:4], "pef", *arguments[5:]])
+    assert unknown.exit_code == 1 and "Did you mean 'peft'" in unknown.output
+    other = tmp_path / "other"
+    shutil.copytree(checkpoint, other)
+    weights = safetensors.torch.load_file(other / "model.safetensors")
+    changed = {name: tensor + 0.1 for name, tensor in weights.items()}
+    safetensors.torch.save_file(changed, other / "model.safetensors", metadata={"format": "pt"})
+    refused = CliRunner().invoke(app, [*arguments, "--model", str(other)])
+    assert refused.exit_code == 1 and "made for other weights" in " ".join(refused.output.split())
