@@ -100,6 +100,7 @@ def write_run(
         "method": method,
         "method_config": {},
         "prompt_sha256": "1" * 64,
+        "scenario": {"name": "single", "told": "preference", "edits": 1, "withdrawn": False},
         "max_new_tokens": 48,
         "decoding": "greedy",
         "seeds": [0],

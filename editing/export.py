@@ -1,4 +1,4 @@
-"""The command `upqa export-patch`: a patch as a PEFT LoRA folder or as an edited checkpoint."""
+"""The command `upqa edit export`: a patch as a PEFT LoRA folder or as an edited checkpoint."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from pipeline.core.command import friendly
 
 
 @friendly
-def export_patch(
+def export(
     patch: Annotated[Path, typer.Option(help="Patch file of a run, below results/<model>/<method>/patches.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     form: Annotated[str, typer.Option("--format", help="peft or merged.")] = "peft",
@@ -18,7 +18,7 @@ def export_patch(
 ) -> None:
     """Write a fitted edit in a form that PEFT, vLLM or transformers loads.
 
-    Example: upqa export-patch --patch results/smollm2-135m-instruct/rome/patches/ID.safetensors --out my-adapter
+    Example: upqa edit export --patch results/smollm2-135m-instruct/rome/patches/ID.safetensors --out my-adapter
     """
     from editing.lm.load import load
     from editing.patches.export import export_merged, export_peft
@@ -34,10 +34,7 @@ def export_patch(
     settings = load_section(params, "edit", EditSettings)
     loaded = Patch.load(patch)
     name = model or loaded.manifest.model
-    lm = load(settings.checkpoints.get(name, name), name=name, dtype=settings.dtype, device=settings.device)
+    source = settings.checkpoints.get(name) or (name if model else loaded.manifest.source or name)
+    lm = load(source, name=name, dtype=settings.dtype, device=settings.device)
     writers[form](lm, loaded, out)
     console.print(f"{form} -> {out}", highlight=False)
-
-
-if __name__ == "__main__":
-    typer.run(export_patch)

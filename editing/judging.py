@@ -148,6 +148,7 @@ def judged(judge: Judge, answers: Sequence[Answer], items: Sequence[Item], parti
                     user_id=answer.user_id,
                     kind=answer.kind,
                     difficulty=answer.difficulty,
+                    scenario=answer.scenario,
                     judge=judge.name,
                     verdict=ruling.verdict,
                     reason=ruling.reason,
@@ -245,6 +246,7 @@ def hashes(record: dict[str, Any], config: JudgeConfig, identities: dict[str, st
     return {
         "dataset_sha256": record["dataset_sha256"],
         "prompt_sha256": record["prompt_sha256"],
+        "scenario": record["scenario"]["name"],
         "judge_sha256": content_id(identities, statistics),
         "decoding_sha256": content_id(*decoding),
         "protocol": PROTOCOL_VERSION,

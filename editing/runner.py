@@ -20,6 +20,8 @@ from editing.methods.within_memory import WithinMemory
 from editing.metrics import PROTOCOL_VERSION
 from editing.patches.apply import Reply, applied, nobody
 from editing.patches.patch import Patch
+from editing.patches.stack import holding, stacked, withdrawn
+from editing.scenarios import Case, Scenario, arrange
 from pipeline.core.config import Section
 from pipeline.core.errors import InputError, UpqaError, unknown_name
 from pipeline.core.progress import console, progress
@@ -40,12 +42,16 @@ class EditSettings(Section):
     """Name -> Hub id, folder, GGUF file, or package:<name>."""
     methods: tuple[str, ...]
     """Methods of the matrix, by name."""
+    scenario: str
+    """What the model is told before it is asked, by its name in `scenarios`."""
+    scenarios: dict[str, Scenario]
+    """Known scenarios by name."""
     split: Split
     """Split whose users are evaluated."""
     max_preferences: int
     """Most preferences evaluated, chosen by the order of their ids."""
     users_per_fit: int
-    """Preferences that are fitted and asked together; the unit a stopped run resumes at."""
+    """Cases of the scenario that are fitted and asked together; the unit a stopped run resumes at."""
     max_new_tokens: int
     """Answer budget, the same for every method and model."""
     batch_size: int
@@ -62,7 +68,7 @@ class Cell:
     """One model and one method, checked before anything heavy starts.
 
     Raises:
-        ConfigError: the model or the method is not registered, or its YAML is wrong.
+        ConfigError: the model, the method or the scenario is not registered, or the method's YAML is wrong.
     """
 
     def __init__(self, settings: EditSettings, model: str, method: str) -> None:
@@ -70,6 +76,9 @@ class Cell:
         if model not in settings.checkpoints:
             raise unknown_name("model", model, settings.checkpoints)
         method_class(method)
+        if settings.scenario not in settings.scenarios:
+            raise unknown_name("scenario", settings.scenario, settings.scenarios)
+        self.scenario = settings.scenarios[settings.scenario]
         self.settings, self.model, self.method = settings, model, method
         self.source = settings.checkpoints[model]
         self.config = load_config(method, model)
@@ -98,21 +107,21 @@ def run_cell(cell: Cell, dataset: Path, out: Path, cache: Path = CACHE) -> dict[
 
 def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, Any]) -> None:
     settings = cell.settings
-    preferences, questions = read_split(dataset, settings.split, settings.max_preferences)
+    cases = read_cases(dataset, cell.scenario, settings)
     told = histories(dataset)
-    users = [user_of(p, questions[p.id], told.get(p.user_id, ())) for p in preferences]
     texts = texts_of(dataset, [split for split in SPLITS if split != settings.split])
     lm = load(cell.source, name=cell.model, dtype=settings.dtype, device=settings.device)
     rows_sha256 = dataset_sha256(dataset)
     base = base_answers(
         lm,
-        [question for own in questions.values() for question in own],
+        [question for case in cases for question in case.questions],
         max_new_tokens=settings.max_new_tokens,
         batch_size=settings.batch_size,
         cache=cache,
     )
     shutil.rmtree(out / "patches", ignore_errors=True)
     patches: list[Patch] = []
+    stacks: list[Patch] = []
     asked: list[Asked] = []
     works: list[Path] = []
     for config, seed in seeded(cell.config, settings.seeds):
@@ -125,28 +134,28 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
             lm.prompts.sha256,
             cell.method,
             config_sha256(config),
-            settings.model_dump(exclude={"models", "methods", "checkpoints", "max_preferences", "seeds"}),
+            cell.scenario.model_dump(),
+            settings.model_dump(exclude={"models", "methods", "checkpoints", "max_preferences", "scenarios", "seeds"}),
         )
         works.append(cache / "edit" / key)
-        made, answered = _work(lm, method, users, questions, base, settings, works[-1])
-        for patch in made:
-            suffix = f".seed{seed}" if seed != settings.seeds[0] else ""
-            patch.save(out / "patches" / f"{patch.manifest.preference_ids[0]}{suffix}.safetensors")
-        patches += made
+        edits, answered = _work(lm, method, cases, told, base, settings, works[-1])
+        suffix = f".seed{seed}" if seed != settings.seeds[0] else ""
+        for case, own in zip(cases, edits, strict=True):
+            stacks.append(stacked(own))
+            # Untimed, so that the files of two equal runs have the same bytes.
+            stacks[-1].untimed().save(out / "patches" / f"{case.id}{suffix}.safetensors")
+            patches += own
         asked += [row.model_copy(update={"answer": row.answer.model_copy(update={"seed": seed})}) for row in answered]
     write_parquet(out / "answers.parquet", (row.answer for row in asked), Answer)
     # What is kept for a stopped run must never stand in for a run of its own.
     for work in works:
         shutil.rmtree(work)
-    literal = sum(
-        user.facts[0].question.casefold() in {q.text.casefold() for q in questions[user.facts[0].preference_id]}
-        for user in users
-    )
     record |= {
         "status": "ok",
         "protocol": PROTOCOL_VERSION,
         "dataset_sha256": rows_sha256,
         "split": settings.split,
+        "scenario": {"name": settings.scenario, **cell.scenario.model_dump()},
         "model": {
             "name": lm.name,
             "source": lm.source,
@@ -163,13 +172,15 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
         "decoding": "greedy",
         "seeds": [seed for _, seed in seeded(cell.config, settings.seeds)],
         "counts": {
-            "preferences": len(users),
+            "preferences": len({question.preference_id for case in cases for question in case.questions}),
+            "models": len(cases),
+            "edits": len(patches),
             "answers": len(asked),
             "failed_edits": sum(patch.manifest.failure is not None for patch in patches),
-            "edit_prompt_is_a_test_question": literal,
+            "edit_prompt_is_a_test_question": sum(_asks_literally(case, told) for case in cases),
         },
         "failures": {p.manifest.preference_ids[0]: p.manifest.failure for p in patches if p.manifest.failure},
-        "cost": _cost(patches, [row.extra_prompt_tokens for row in asked]),
+        "cost": _cost(patches, stacks, cell.scenario.edits, [row.extra_prompt_tokens for row in asked]),
     }
 
 
@@ -179,6 +190,7 @@ def code_sha256() -> str:
     files = [
         Path(__file__),
         here / "drift.py",
+        here / "scenarios.py",
         *sorted(file for part in ("lm", "patches", "methods") for file in (here / part).glob("*.py")),
     ]
     return content_id(*(sha256_file(file) for file in files))
@@ -191,12 +203,14 @@ def seeded(config: Section, seeds: Sequence[int]) -> list[tuple[Section, int]]:
     return [(config.model_copy(update={"seed": seed}), seed) for seed in seeds]
 
 
-def _cost(patches: Sequence[Patch], extra_tokens: Sequence[int]) -> dict[str, float]:
-    good = [patch for patch in patches if patch.manifest.failure is None] or list(patches)
+def _cost(edits: Sequence[Patch], stacks: Sequence[Patch], users: int, extra_tokens: Sequence[int]) -> dict[str, float]:
+    """What an edit and a user cost; `users` is how many share each of the stacks. Failed edits do not count."""
+    good = [patch for patch in edits if patch.manifest.failure is None] or list(edits)
+    kept = [stack for stack in stacks if stack.manifest.failure is None] or list(stacks)
     accelerator = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0.0
     return {
-        "seconds_per_edit": round(fmean(patch.manifest.seconds for patch in good), 4),
-        "bytes_per_user": round(fmean(patch.nbytes for patch in good), 1),
+        "seconds_per_edit": round(fmean(patch.manifest.seconds or 0.0 for patch in good), 4),
+        "bytes_per_user": round(fmean(stack.nbytes / users for stack in kept), 1),
         "extra_prompt_tokens": round(fmean(extra_tokens), 2),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "peak_accelerator_mb": round(accelerator, 1),
@@ -215,44 +229,61 @@ class Asked(Record):
 def _work(
     lm: LM,
     method: Method[Any],
-    users: Sequence[User],
-    questions: dict[str, list[Question]],
+    cases: Sequence[Case],
+    told: Mapping[str, Sequence[str]],
     base: Mapping[str, BaseAnswer],
     settings: EditSettings,
     work: Path,
-) -> tuple[list[Patch], list[Asked]]:
-    """Patches and answers of all users; groups that a former run finished are read from `work`."""
-    patches: list[Patch] = []
+) -> tuple[list[list[Patch]], list[Asked]]:
+    """The edits of every case and all answers; what a former run finished is read from `work`."""
+    edits: list[list[Patch]] = []
     asked: list[Asked] = []
-    with progress(f"{method.name} on {lm.name}", len(users), "preferences") as advance:
-        for at in range(0, len(users), settings.users_per_fit):
-            group = users[at : at + settings.users_per_fit]
-            ids = [user.facts[0].preference_id for user in group]
-            finished = work / f"{content_id(*ids)}.jsonl"
-            files = [work / f"{preference}.safetensors" for preference in ids]
+    fitter = WithinMemory(method, lm)
+    with progress(f"{method.name} on {lm.name}", sum(len(case.told) for case in cases), "edits") as advance:
+        for at in range(0, len(cases), settings.users_per_fit):
+            group = cases[at : at + settings.users_per_fit]
+            finished = work / f"{content_id(*(case.id for case in group))}.jsonl"
+            made = _fitted(lm, fitter, group, told, work)
             if not finished.is_file():
-                for patch, file in zip(_fitted(lm, method, group, files), files, strict=True):
-                    patch.save(file)
-                fresh = [Patch.load(file) for file in files]
-                write_jsonl(finished, _ask(lm, method, fresh, [questions[i] for i in ids], base, settings))
-            patches += [Patch.load(file) for file in files]
+                stacks = [
+                    withdrawn(lm, stacked(own)) if case.withdrawn else stacked(own)
+                    for case, own in zip(group, made, strict=True)
+                ]
+                write_jsonl(finished, _ask(lm, method, stacks, [case.questions for case in group], base, settings))
+            edits += made
             asked += read_jsonl(finished, Asked)
-            advance(len(group))
-    return patches, asked
+            advance(sum(len(case.told) for case in group))
+    return edits, asked
 
 
-def _fitted(lm: LM, method: Method[Any], users: Sequence[User], files: Sequence[Path]) -> list[Patch]:
-    """The patches of these users, from disk where a run was stopped between fitting and asking."""
-    if all(file.is_file() for file in files):
-        return [Patch.load(file) for file in files]
-    return method.fit(lm, users)
+def _fitted(
+    lm: LM, fitter: WithinMemory, cases: Sequence[Case], told: Mapping[str, Sequence[str]], work: Path
+) -> list[list[Patch]]:
+    """The edits of these cases, each saved in `work` as soon as it is there.
+
+    First edits are fitted together. Every later one is fitted alone, on the model with those before it in place.
+    """
+    users = [users_of(case, told) for case in cases]
+    files = [[work / case.id / f"{at}.safetensors" for at in range(len(case.told))] for case in cases]
+    new = [at for at, own in enumerate(files) if not own[0].is_file()]
+    for at, patch in zip(new, fitter.fit([users[at][0] for at in new]) if new else [], strict=True):
+        patch.save(files[at][0])
+    made = [[Patch.load(own[0])] for own in files]
+    for own, people, saved in zip(made, users, files, strict=True):
+        for user, file in zip(people[1:], saved[1:], strict=True):
+            if not file.is_file():
+                with holding(lm, own):
+                    (patch,) = fitter.fit([user])
+                patch.save(file)
+            own.append(Patch.load(file))
+    return made
 
 
 def _ask(
     lm: LM,
     method: Method[Any],
     patches: Sequence[Patch],
-    questions: Sequence[list[Question]],
+    questions: Sequence[Sequence[Question]],
     base: Mapping[str, BaseAnswer],
     settings: EditSettings,
 ) -> Iterator[Asked]:
@@ -274,13 +305,13 @@ def _ask(
         )
     kl = {question.id: value for (_, question), value in zip(controls, found, strict=True)}
     for (_, question), reply in zip(rows, replies, strict=True):
-        answer = _answer(lm, method, question, reply)
+        answer = _answer(lm, method, settings.scenario, question, reply)
         if question.id in base:
             answer = answer.model_copy(update={"base_text": base[question.id].text, "kl": kl[question.id]})
         yield Asked(answer=answer, extra_prompt_tokens=reply.extra_prompt_tokens)
 
 
-def _answer(lm: LM, method: Method[Any], question: Question, reply: Reply) -> Answer:
+def _answer(lm: LM, method: Method[Any], scenario: str, question: Question, reply: Reply) -> Answer:
     return Answer(
         question_id=question.id,
         preference_id=question.preference_id,
@@ -289,12 +320,30 @@ def _answer(lm: LM, method: Method[Any], question: Question, reply: Reply) -> An
         difficulty=question.difficulty,
         model=lm.name,
         method=method.name,
+        scenario=scenario,
         prompt_sha256=reply.prompt_sha256,
         text=reply.text,
         finish=reply.finish,
         tokens=reply.tokens,
         degenerate=reply.degenerate,
     )
+
+
+def read_cases(dataset: Path, scenario: Scenario, settings: EditSettings) -> list[Case]:
+    """The cases of a scenario over the evaluated split.
+
+    Raises:
+        InputError: the dataset is missing, or has too little for the scenario.
+    """
+    preferences, questions = read_split(dataset, settings.split, settings.max_preferences)
+    if scenario.told != "change":
+        return arrange(scenario, preferences, questions)
+    data = dataset / "data"
+    pool = [p for split in SPLITS for p in read_parquet(data / f"preferences-{split}.parquet", Preference)]
+    every: dict[str, list[Question]] = {}
+    for question in read_parquet(data / f"questions-{settings.split}.parquet", Question):
+        every.setdefault(question.preference_id, []).append(question)
+    return arrange(scenario, preferences, every, pool)
 
 
 def read_split(dataset: Path, split: Split, most: int) -> tuple[list[Preference], dict[str, list[Question]]]:
@@ -368,6 +417,27 @@ def user_of(preference: Preference, questions: Sequence[Question], history: Sequ
     ]
     main = replace(facts[0], cluster=tuple(facts[1:]))
     return User(preference.user_id, (main,), tuple(history))
+
+
+def users_of(case: Case, told: Mapping[str, Sequence[str]]) -> list[User]:
+    """The user of each edit of a case, with all the preferences that the edit holds."""
+    users = []
+    for at, edit in enumerate(case.told):
+        before = [preference.statement for earlier in case.told[:at] for preference in earlier]
+        own = [user_of(p, questions_about(case, p), (*before, *told.get(p.user_id, ()))) for p in edit]
+        users.append(replace(own[0], facts=tuple(fact for user in own for fact in user.facts)))
+    return users
+
+
+def questions_about(case: Case, preference: Preference) -> Sequence[Question]:
+    """The questions of a case about one preference; about a value that was replaced, those about the new one."""
+    return [q for q in case.questions if q.preference_id == preference.id] or case.questions
+
+
+def _asks_literally(case: Case, told: Mapping[str, Sequence[str]]) -> int:
+    """How many of a case's edits are made on a question that is also asked."""
+    texts = {question.text.casefold() for question in case.questions}
+    return sum(fact.question.casefold() in texts for user in users_of(case, told) for fact in user.facts)
 
 
 def edit_prompt(attribute_type: str, own: str, asked: Collection[str]) -> str:

@@ -21,7 +21,7 @@ def read_run(run: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from error
-    missing = {"status", "dataset_sha256", "prompt_sha256"} - set(record)
+    missing = {"status", "dataset_sha256", "prompt_sha256", "scenario"} - set(record)
     if missing:
         raise InputError(f"{path}: without {', '.join(sorted(missing))}; not a run record of this version.")
     if record.get("protocol") != PROTOCOL_VERSION:

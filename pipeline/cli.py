@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from editing.ability import ability
-from editing.edit import edit
-from editing.export import export_patch
+from editing.edit import app as edit
 from editing.judge import judge
 from editing.leaderboard import leaderboard
 from editing.multiturn import multiturn
@@ -42,15 +41,10 @@ PANELS: dict[str, dict[str, Callable[..., object]]] = {
         "export": export,
         "import": import_benchmark,
     },
-    "Evaluation": {
-        "edit": edit,
-        "multiturn": multiturn,
-        "ability": ability,
-        "judge": judge,
-        "leaderboard": leaderboard,
-    },
-    "Try it": {"personalize": personalize, "export-patch": export_patch},
+    "Evaluation": {"multiturn": multiturn, "ability": ability, "judge": judge, "leaderboard": leaderboard},
+    "Try it": {"personalize": personalize},
 }
+app.add_typer(edit, name="edit", rich_help_panel="Evaluation")
 for panel, commands in PANELS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(command)

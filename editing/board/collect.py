@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from editing.metrics import PROTOCOL_VERSION
 from pipeline.core.errors import InputError
 
-COMPARED = ("protocol", "dataset_sha256", "judge_sha256", "prompt_sha256")
+COMPARED = ("protocol", "dataset_sha256", "judge_sha256", "prompt_sha256", "scenario")
 """Entries of scores.json's hashes that must be equal in one table."""
 COMPARED_WITHIN_MODEL = "decoding_sha256"
 """Entry that must be equal among the runs of one model: number format, budget and decoding."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from editing.lm.load import LM
 from editing.lm.memory import out_of_memory
+from editing.lm.structure import packed_head
 
 COMPACT_BELOW = 0.75
 """The batch is compacted when less than this share of its rows is still being written."""
@@ -144,12 +145,13 @@ class _Batch:
 
     def _forward(self, rows: Sequence[int], ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Any:
         self.on_rows([self.names[at] for at in rows])
-        out = self.lm.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        with packed_head(self.lm.structure):
+            out = self.lm.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         return out.logits, out.past_key_values

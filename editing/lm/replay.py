@@ -19,7 +19,7 @@ from transformers import DynamicCache, PreTrainedConfig
 
 from editing.lm.generate import common_prefix, pad_left
 from editing.lm.load import LM
-from editing.lm.structure import bypassed
+from editing.lm.structure import bypassed, packed_head, written_out_attention
 
 KeyValues = list[tuple[Tensor, Tensor]]
 """Keys and values by layer, each (rows, heads, tokens, width)."""
@@ -76,6 +76,7 @@ class Replay:
         entering = [self._entering[i] for i in index] if self.layer > 0 else None
         with (
             bypassed(self.lm.structure, skipped),
+            written_out_attention(self.lm.model),
             self._injected(entering, self.suffix_width(index)),
             self._packed(rows),
         ):
@@ -209,14 +210,15 @@ class Replay:
     def _cached(self, ids: Tensor, cache: Any, mask: Tensor | None, positions: Tensor | None = None) -> KeyValues:
         if positions is None:
             positions = torch.arange(ids.shape[1], device=ids.device)[None]
-        out = self.lm.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        with packed_head(self.lm.structure):
+            out = self.lm.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         return [(layer.keys, layer.values) for layer in out.past_key_values.layers]
 
     def _read_lower_layers(self) -> list[Tensor]:

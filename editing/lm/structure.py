@@ -163,6 +163,45 @@ def bypassed(structure: Structure, layers: Sequence[int]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def packed_head(structure: Structure) -> Iterator[None]:
+    """The head gets its input as one block of memory, until the block ends.
+
+    A model that is asked for the last logits only hands its head a slice, and torch then multiplies row by row with a
+    copy of the head, the widest matrix of all, for every row.
+    """
+
+    def pack(_: Any, args: tuple[Any, ...]) -> Any:
+        return (args[0].contiguous(), *args[1:])
+
+    handle = structure.head.register_forward_pre_hook(pack)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextlib.contextmanager
+def written_out_attention(model: nn.Module) -> Iterator[None]:
+    """Attention as plain products where torch's fused one is slow, until the block ends.
+
+    On a processor, the backward pass of fused attention in 16 bits takes half of an edit's time. Models that cap their
+    attention scores keep their own way.
+    """
+    config: Any = model.config
+    weight = next(model.parameters())
+    slow = weight.device.type == "cpu" and weight.dtype != torch.float32 and torch.is_grad_enabled()
+    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    if not slow or capped or config._attn_implementation != "sdpa":
+        yield
+        return
+    try:
+        config._attn_implementation = "eager"
+        yield
+    finally:
+        config._attn_implementation = "sdpa"
+
+
+@contextlib.contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
     """The model in evaluation mode with no parameter asking for a gradient; both are put back at the end."""
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]

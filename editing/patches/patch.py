@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -76,8 +76,12 @@ class Manifest(BaseModel):
     """Method that made it."""
     config_sha256: str
     """Hash of the method's configuration."""
+    config: dict[str, Any] = {}
+    """The method's configuration."""
     model: str
     """Name of the checkpoint."""
+    source: str = ""
+    """Where the checkpoint came from: Hub id, folder, file or package."""
     weights_sha256: str
     """Hash of the checkpoint's weights; the patch fits no other."""
     user_id: str
@@ -88,8 +92,10 @@ class Manifest(BaseModel):
     """Texts of a prompt patch."""
     metrics: dict[str, float] = {}
     """What fitting measured: steps, losses, norms."""
-    seconds: float = 0.0
-    """Time to fit it; of users fitted together, an equal share."""
+    seconds: float | None = 0.0
+    """Time to fit it; of users fitted together, an equal share. None in the files of a run, whose run.json says it."""
+    bytes: int = 0
+    """What must be stored for the user; filled by the patch."""
     failure: str | None = None
     """Why the edit failed; such a patch is empty and leaves the model as it is."""
 
@@ -108,6 +114,7 @@ class Patch:
         """Keep own copies of the tensors."""
         own = {name: tensor.detach().clone().contiguous() for name, tensor in self.tensors.items()}
         object.__setattr__(self, "tensors", MappingProxyType(own))
+        object.__setattr__(self, "manifest", self.manifest.model_copy(update={"bytes": self.nbytes}))
 
     @property
     def nbytes(self) -> int:
@@ -121,6 +128,10 @@ class Patch:
         digest = hashlib.sha256(self.manifest.model_dump_json(exclude={"seconds", "metrics"}).encode())
         digest.update(safetensors.torch.save({name: t.cpu() for name, t in sorted(self.tensors.items())}))
         return digest.hexdigest()
+
+    def untimed(self) -> Patch:
+        """The same patch without the time it took, so that its file has the same bytes when it is made again."""
+        return replace(self, manifest=self.manifest.model_copy(update={"seconds": None}))
 
     def factors(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Module path -> (A, B) of a low-rank patch."""

@@ -373,6 +373,8 @@ class Answer(Record):
     """Name of the checkpoint in params.yaml."""
     method: str
     """Personalization method."""
+    scenario: str = "single"
+    """What the model was told before it was asked, by its name in params.yaml; docs/scenarios.md."""
     prompt_sha256: str
     """sha256 of the rendered prompt the model read."""
     text: str
@@ -404,6 +406,8 @@ class Verdict(Record):
     """Kind of the question."""
     difficulty: str
     """Difficulty tag of the question."""
+    scenario: str = "single"
+    """What the model was told before it was asked."""
     judge: str
     """Judge id, e.g. "exact"."""
     verdict: Literal["correct", "incorrect", "unscored"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 from typer.testing import CliRunner
 
 import editing.runner as runner
@@ -20,6 +22,7 @@ from editing.methods.registry import METHODS, method_class
 from editing.methods.rome import Rome
 from editing.patches.patch import Patch
 from editing.runner import Cell, EditSettings, edit_prompt, histories, read_split, run_cell, texts_of, user_of
+from editing.scenarios import Scenario
 from pipeline.core.errors import ConfigError, InputError
 from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, Preference, Question, QuestionKind
 from pipeline.core.tables import read_parquet, write_parquet
@@ -31,6 +34,14 @@ def settings(checkpoint: Path) -> EditSettings:
         models=("tiny",),
         checkpoints={"tiny": str(checkpoint)},
         methods=("none", "in_context", "rome"),
+        scenario="single",
+        scenarios={
+            "single": Scenario(told="preference", edits=1, withdrawn=False),
+            "user": Scenario(told="user", edits=1, withdrawn=False),
+            "lifelong-3": Scenario(told="preference", edits=3, withdrawn=False),
+            "update": Scenario(told="change", edits=1, withdrawn=False),
+            "delete": Scenario(told="preference", edits=1, withdrawn=True),
+        },
         split="test",
         max_preferences=3,
         users_per_fit=2,
@@ -181,7 +192,7 @@ def test_a_finished_group_is_not_fitted_again(
         patched.setattr(runner, "write_parquet", full)
         run(settings, "rome", release, tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "_fitted", fail)
+        patched.setattr("editing.methods.rome.Rome.fit", fail)
         assert run(settings, "rome", release, tmp_path)[1] == expected
 
 
@@ -251,6 +262,8 @@ def test_an_unknown_model_or_method_is_refused_before_anything_is_loaded(setting
         Cell(settings, "tinny", "none")
     with pytest.raises(ConfigError, match="Did you mean 'rome'"):
         Cell(settings, "tiny", "rom")
+    with pytest.raises(ConfigError, match="Did you mean 'lifelong-3'"):
+        Cell(settings.model_copy(update={"scenario": "lifelong"}), "tiny", "rome")
 
 
 def test_the_edit_prompt_is_no_evaluation_question_where_another_phrasing_exists() -> None:
@@ -270,12 +283,8 @@ def test_statistics_never_see_the_evaluated_split(release: Path) -> None:
 
 
 def test_the_command_says_an_error_in_one_line_and_exits_with_1(tmp_path: Path) -> None:
-    import typer
+    from editing.edit import app
 
-    from editing.edit import edit
-
-    app = typer.Typer()
-    app.command()(edit)
     found = CliRunner().invoke(
         app, ["--model", "smollm2-135m-instruct", "--method", "romee", "--out", str(tmp_path / "out")]
     )
@@ -290,3 +299,132 @@ def test_a_preference_that_replaces_another_takes_no_part_in_the_ordinary_evalua
     write_parquet(path, [*pair, *rest], Preference)
     assert [p.id for p in read_split(release, "test", 10)[0]] == [p.id for p in (old, *rest)]
     assert histories(release)[old.user_id] == (old.statement,)
+
+
+def in_scenario(settings: EditSettings, name: str) -> EditSettings:
+    return settings.model_copy(update={"scenario": name})
+
+
+@pytest.mark.parametrize("method", ["in_context", "ft_m", "rome", "memit", "lora"])
+@pytest.mark.parametrize("name", ["user", "lifelong-3", "update"])
+def test_answers_and_record_say_their_scenario(
+    name: str, method: str, settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    record, answers = run(in_scenario(settings, name), method, release, tmp_path)
+    assert record["scenario"]["name"] == name
+    assert {answer.scenario for answer in answers} == {name}
+    assert record["counts"]["models"] == len(list((tmp_path / method / "patches").iterdir()))
+
+
+def test_a_lifelong_model_holds_the_edits_of_all_its_users_in_one_patch(
+    settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    record, answers = run(in_scenario(settings, "lifelong-3"), "rome", release, tmp_path)
+    (file,) = (tmp_path / "rome" / "patches").iterdir()
+    patch = Patch.load(file)
+    preferences, _ = read_split(release, "test", 3)
+    assert patch.manifest.preference_ids == tuple(preference.id for preference in preferences)
+    ((a, b),) = patch.factors().values()
+    assert a.shape[1] == b.shape[0] == record["counts"]["edits"] == 3
+    assert len(answers) == 24
+
+
+def test_an_update_is_fitted_on_a_model_that_holds_the_old_value(
+    settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    run(in_scenario(settings, "update"), "in_context", release, tmp_path)
+    preferences, _ = read_split(release, "test", 3)
+    known = {preference.id: preference for preference in preferences}
+    patches = [Patch.load(file) for file in (tmp_path / "in_context" / "patches").iterdir()]
+    assert patches
+    for patch in patches:
+        old, new = patch.manifest.preference_ids
+        assert new in known and old not in known
+        assert patch.manifest.plan is not None
+        assert patch.manifest.plan.memories[-1] == known[new].statement
+        assert len(patch.manifest.plan.memories) == 2
+
+
+@pytest.mark.parametrize("method", ["in_context", "ft_m", "rome"])
+def test_a_withdrawn_preference_leaves_the_answers_of_the_base_model(
+    method: str, settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    answers = run(in_scenario(settings, "delete"), method, release, tmp_path)[1]
+    bare = run(settings, "none", release, tmp_path)[1]
+    assert [answer.text for answer in answers] == [answer.text for answer in bare]
+    assert [answer.prompt_sha256 for answer in answers] == [answer.prompt_sha256 for answer in bare]
+
+
+def test_a_scenario_that_needs_more_users_than_there_are_is_refused(
+    settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    few = in_scenario(settings, "lifelong-3").model_copy(update={"max_preferences": 2})
+    with pytest.raises(InputError, match=r"needs 3 x preference .* raise edit\.max_preferences"):
+        run(few, "none", release, tmp_path)
+
+
+KILLED = textwrap.dedent(
+    """
+    import os, signal, sys
+    from pathlib import Path
+    import editing.runner as runner
+    from editing.patches.patch import Patch
+    settings = runner.EditSettings.model_validate_json(sys.argv[1])
+    real, saved = Patch.save, []
+    def save(self, path):
+        real(self, path)
+        saved.append(path)
+        if len(saved) == int(sys.argv[4]):
+            os.kill(os.getpid(), signal.SIGKILL)
+    Patch.save = save
+    cell = runner.Cell(settings, "tiny", "rome")
+    runner.run_cell(cell, Path(sys.argv[2]), Path(sys.argv[3]) / "rome", Path(sys.argv[3]) / "cache")
+    """
+)
+
+
+@pytest.mark.parametrize(("name", "after"), [("single", 1), ("lifelong-3", 2)])
+def test_a_run_killed_after_any_edit_ends_with_the_same_bytes(
+    name: str, after: int, settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    chosen = in_scenario(settings, name)
+    run(chosen, "rome", release, tmp_path / "whole")
+    arguments = [
+        sys.executable,
+        "-c",
+        KILLED,
+        chosen.model_dump_json(),
+        str(release),
+        str(tmp_path / "cut"),
+        str(after),
+    ]
+    killed = subprocess.run(arguments, capture_output=True, cwd=os.getcwd(), check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-500:]
+    run(chosen, "rome", release, tmp_path / "cut")
+    files = sorted(path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole" / "rome").rglob("*.*"))
+    assert len(files) > 2
+    for file in files:
+        if file.name != "run.json":
+            assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+
+
+def test_the_command_exports_a_patch_and_refuses_another_model(
+    settings: EditSettings, release: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    from editing.edit import app
+
+    run(settings, "rome", release, tmp_path)
+    patch = next((tmp_path / "rome" / "patches").iterdir())
+    arguments = ["export", "--patch", str(patch), "--format", "peft", "--out", str(tmp_path / "adapter")]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0, found.output
+    assert (tmp_path / "adapter" / "adapter_config.json").is_file()
+    unknown = CliRunner().invoke(app, [*arguments[:4], "pef", *arguments[5:]])
+    assert unknown.exit_code == 1 and "Did you mean 'peft'" in unknown.output
+    other = tmp_path / "other"
+    shutil.copytree(checkpoint, other)
+    weights = safetensors.torch.load_file(other / "model.safetensors")
+    changed = {name: tensor + 0.1 for name, tensor in weights.items()}
+    safetensors.torch.save_file(changed, other / "model.safetensors", metadata={"format": "pt"})
+    refused = CliRunner().invoke(app, [*arguments, "--model", str(other)])
+    assert refused.exit_code == 1 and "made for other weights" in " ".join(refused.output.split())
