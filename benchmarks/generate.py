@@ -41,7 +41,14 @@ from pipeline.validate.config import ValidateConfig
 LABELS = ROOT / "benchmarks" / "labels" / "generated_preferences.jsonl"
 """One label a line: id and content hash of a preference, and four yes-or-no answers of the reader."""
 ASPECTS = ("true_fact", "target_right", "answerable", "no_leak")
-"""A preference is good when all four hold."""
+"""A preference is good when all four hold.
+
+true_fact: the statement says this of the user themself, as something lasting; an inference is not enough.
+target_right: the target is the user's value of the attribute type, not a fragment or a word for any such value.
+answerable: the target answers the rephrased question, and a good answer to the implicit and the product question
+depends on it; a question that presupposes something the statement contradicts is not answerable.
+no_leak: no question holds the target or gives it away.
+"""
 JOBS = "baker nurse plumber lawyer pilot dentist farmer teacher painter librarian architect translator".split()
 
 app = typer.Typer(add_completion=False)
@@ -56,7 +63,7 @@ def wilson(good: int, n: int) -> tuple[float, float]:
 
 
 def released(dataset: Path) -> list[tuple[Preference, list[Question]]]:
-    """Every valid preference of all splits with its questions, by id."""
+    """Every valid preference of all splits with its questions, by id; updates that we wrote included."""
     preferences = [
         p for path in sorted((dataset / "preferences").glob("*.parquet")) for p in read_parquet(path, Preference)
     ]
@@ -96,7 +103,7 @@ def measure(
 def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
     """Share of mined statements that become a valid preference; where the others were lost is in `extra`."""
     statements = sum(1 for _ in read_parquet(mined / "statements.parquet", Statement))
-    rows = released(dataset)
+    rows = [(preference, asked) for preference, asked in released(dataset) if preference.origin == "mined"]
     report = json.loads((generated / "report.json").read_text(encoding="utf-8"))
     validated = json.loads((dataset / "report.json").read_text(encoding="utf-8"))
     origins = Counter(f"{q.kind}.{q.origin}" for _, questions in rows for q in questions if q.kind in TARGET_KINDS)
@@ -140,8 +147,8 @@ def good_rate(dataset: Path) -> Claim | None:
         low,
         high,
         len(fitting),
-        "one reader, who also wrote the templates; origin hidden; implicit and product questions read, rephrased ones "
-        "(nearly all templates) not; an earlier read of another 50 gave 0.58 and led to changes: this is not held out",
+        "the mined ones of 50 random valid preferences, drawn anew after the last change to what is written and read "
+        "once by a language model, origin hidden; rephrased, implicit and product questions; nothing changed since",
         {"failed_by_aspect": failed, "labels": len(labels)},
     )
 

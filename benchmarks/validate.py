@@ -105,6 +105,7 @@ def main() -> None:
         write_parquet(folder / "mined" / "queries.parquet", [], Query)
         params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         params["validate"]["difficulty"]["encoder"] = "hashed"
+        params["validate"]["reference"] = params["validate"]["split"]["near_duplicate"] = None
         (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
         arguments = [
             "--generated",

@@ -139,4 +139,5 @@ def _kind(draft: Draft) -> AttributeType:
         product=(),
         synonyms=(),
         prototypes=(),
+        update=None,
     )

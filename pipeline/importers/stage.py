@@ -31,7 +31,7 @@ CREDITS: Mapping[Format, str] = {
 """Whose work the rows are."""
 VERSION = "1.0.0"
 """Version of the imported form."""
-ALL_TEST = SplitConfig(seed=0, train=0.0, validation=0.0, test=1.0)
+ALL_TEST = SplitConfig(seed=0, train=0.0, validation=0.0, test=1.0, near_duplicate=None)
 """A published benchmark is for testing: nothing of it may be trained on or tuned on."""
 
 
@@ -77,10 +77,11 @@ def dataset(found: Mapping[str, Draft], encode: Encode, rules: RulesConfig, diff
             bad=frozenset(),
             member=Member(draft.statement.user_id, stems(draft.statement.text), draft.statement.family),
             statement=draft.statement.self_contained,
+            asked=len(draft.questions),
         )
         for id_, draft in found.items()
     }
-    config = ValidateConfig(rules=rules, difficulty=difficulty, split=ALL_TEST)
+    config = ValidateConfig(rules=rules, difficulty=difficulty, reference=None, split=ALL_TEST)
     preferences: list[Preference] = []
     questions: list[Question] = []
     for preference, asked in release(kept, {}, encode, config):

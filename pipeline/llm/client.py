@@ -301,7 +301,7 @@ class Client:
 
 def _outcome(raw: RawReply, request: Request, *, cached: bool) -> Outcome:
     try:
-        return read_reply(raw, request.schema, cached=cached)
+        return read_reply(raw, request, cached=cached)
     except (CutOffError, UnparsableError) as error:
         return error
 

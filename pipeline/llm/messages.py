@@ -32,9 +32,11 @@ class Request:
     schema: dict[str, Any] | None
     """JSON Schema of the reply; None for plain text."""
     max_tokens: int
-    """Reply tokens at most; a reply that needs more is an error."""
+    """Reply tokens at most; a reply that needs more is an error unless `keep_cut`."""
     repeat: int = 0
     """Index of the sample; each repeat has its own seed and its own place in the cache."""
+    keep_cut: bool = False
+    """Whether the beginning of a longer reply is a reply; only where the text is read, not parsed."""
 
 
 @dataclass(frozen=True)
@@ -77,21 +79,21 @@ def payload_key(payload: object) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def read_reply(raw: RawReply, schema: dict[str, Any] | None, *, cached: bool) -> Reply:
-    """`raw` as a usable reply.
+def read_reply(raw: RawReply, request: Request, *, cached: bool) -> Reply:
+    """`raw` as a usable reply to `request`.
 
     Raises:
-        CutOffError: the reply did not end by itself.
-        UnparsableError: it is empty, not JSON, or not valid against `schema`.
+        CutOffError: the reply did not end by itself, and only a whole one is of use.
+        UnparsableError: it is empty, not JSON, or not valid against the schema.
     """
-    if raw.finish_reason != "stop":
+    if raw.finish_reason != "stop" and not (request.keep_cut and raw.finish_reason == "length"):
         raise CutOffError(
             f"The reply of {raw.model} was cut off ({raw.finish_reason}) after {raw.usage.completion} tokens."
         )
     text = _THINKING.sub("", raw.text).strip()
     if not text:
         raise UnparsableError(f"The reply of {raw.model} is empty.")
-    value = None if schema is None else parse_json(text, schema)
+    value = None if request.schema is None else parse_json(text, request.schema)
     return Reply(text=text, value=value, model=raw.model, usage=raw.usage, cached=cached)
 
 

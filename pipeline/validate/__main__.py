@@ -22,6 +22,8 @@ def validate(
 
     Example: upqa validate --generated data/generated --out data/upqa
     """
+    import dataclasses
+
     from pipeline.core.config import load_section
     from pipeline.core.errors import InputError
     from pipeline.core.progress import console
@@ -30,9 +32,11 @@ def validate(
     from pipeline.core.schemas import load
     from pipeline.core.tables import read_parquet, write_json, write_parquet
     from pipeline.embedding import embed
+    from pipeline.llm.client import Client
+    from pipeline.llm.config import load_llm
     from pipeline.validate.config import ValidateConfig
     from pipeline.validate.difficulty import hashed
-    from pipeline.validate.stage import check, parse_drafts, release, write_dataset
+    from pipeline.validate.stage import check, parse_drafts, release, without_guessable, write_dataset
 
     config = load_section(params, "validate", ValidateConfig)
     drafts = generated / "drafts.jsonl"
@@ -42,6 +46,10 @@ def validate(
     with run_record("validate", config, ("sentence-transformers", "pyarrow")) as record, drafts.open("rb") as lines:
         licenses = {query.id: query.license for query in read_parquet(mined / "queries.parquet", Query)}
         checked = check(parse_drafts(lines, load(schemas, "draft")), config)
+        if config.reference is not None:
+            with Client(config.reference.role, load_llm(params)) as client:
+                checked = without_guessable(checked, client, config.reference, config.rules)
+                record["llm"] = {"role": client.role.model_dump(), **dataclasses.asdict(client.spent)}
         write_parquet(out / "rejected.parquet", checked.rejected, Dropped)
         rows = release(checked.kept, licenses, encode, config)
         record["counts"] = {**checked.counts, **write_dataset(out, rows, total=len(checked.kept))}

@@ -33,7 +33,7 @@ class DifficultyConfig(Section):
     easy_min_overlap: float = Field(ge=0, le=1)
     """... and the question holds at least this share of its own content words from statement or attribute type."""
     hard_min_rank: int = Field(ge=2)
-    """hard: the statement's rank for the question is at least this."""
+    """hard: the statement's rank for the question is at least this ..."""
     pool_size: int = Field(ge=1)
     """How many statements the rank is counted among."""
 
@@ -42,6 +42,21 @@ class DifficultyConfig(Section):
         if self.hard_min_rank <= self.easy_max_rank:
             raise ValueError("hard_min_rank must be greater than easy_max_rank")
         return self
+
+
+class ReferenceConfig(Section):
+    """The model whose solve rates are measured; bound to an endpoint in `llm.roles`."""
+
+    role: str
+    """Role of `llm.roles` that answers."""
+    samples: int = Field(ge=1)
+    """Replies for each question with and without the statement; more than one only with a temperature above 0."""
+    max_tokens: int = Field(ge=4)
+    """Tokens of a reply that are read; a longer one is cut."""
+    max_guess_rate: float = Field(ge=0, le=1)
+    """A question solved more often than this without the statement is dropped as guessable."""
+    min_solve_rate: float = Field(gt=0, le=1)
+    """A question solved at least this often with the statement counts as solvable."""
 
 
 class SplitConfig(Section):
@@ -55,6 +70,8 @@ class SplitConfig(Section):
     """Share of validation."""
     test: float = Field(ge=0, le=1)
     """Share of test."""
+    near_duplicate: float | None = Field(ge=-1, le=1)
+    """Statements at least this close (cosine) fall into one split; null compares their words only, for large sets."""
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> SplitConfig:
@@ -70,5 +87,7 @@ class ValidateConfig(Section):
     """Semantic rules."""
     difficulty: DifficultyConfig
     """Difficulty tag."""
+    reference: ReferenceConfig | None
+    """Solve rates; null leaves them out, and the tag then rests on words and rank alone."""
     split: SplitConfig
     """Splits."""

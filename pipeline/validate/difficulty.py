@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pipeline.core.records import Difficulty
 from pipeline.core.wording import content_stems
-from pipeline.validate.config import DifficultyConfig
+from pipeline.validate.config import DifficultyConfig, ReferenceConfig
 
 Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 """Texts to unit-length vectors, shape (n, d)."""
@@ -88,16 +88,23 @@ def hashed(texts: Sequence[str], dimension: int = 512) -> npt.NDArray[np.float32
     return vectors
 
 
-def tag(numbers: Difficulty, config: DifficultyConfig) -> Literal["easy", "medium", "hard"]:
+def tag(
+    numbers: Difficulty, config: DifficultyConfig, reference: ReferenceConfig | None
+) -> Literal["easy", "medium", "hard"]:
     """The difficulty tag by the rule of docs/dataset.md.
 
-    easy: the statement is easily found and the question shares words with it or names the attribute;
-    hard: many other statements fit the question better; medium: everything between.
+    With solve rates: easy when the reference model solves the question and the statement can be found with it, hard
+    when neither holds, medium when one does. Without: easy when the statement is easily found and the question shares
+    words with it or names the attribute, hard when it cannot be found, medium between.
     """
+    found = numbers.statement_rank < config.hard_min_rank
+    if reference is not None and numbers.solve_rate_with is not None:
+        solved = numbers.solve_rate_with >= reference.min_solve_rate
+        return "easy" if solved and found else "medium" if solved or found else "hard"
     overlap = max(numbers.statement_overlap, numbers.attribute_overlap)
     if numbers.statement_rank <= config.easy_max_rank and overlap >= config.easy_min_overlap:
         return "easy"
-    return "hard" if numbers.statement_rank >= config.hard_min_rank else "medium"
+    return "medium" if found else "hard"
 
 
 def _share(of: set[str], within: set[str]) -> float:

@@ -6,7 +6,7 @@ valid questions, rejects the draft. The same rules pick among the samples of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -66,6 +66,10 @@ class Reason(StrEnum):
     """An other_person control must ask about someone else."""
     NEUTRAL_WITHOUT_ANSWER = "neutral_without_answer"
     """A neutral control needs its accepted answers."""
+    GUESSABLE = "guessable"
+    """The reference model says the target without having read the statement."""
+    NOTHING_TO_REPLACE = "nothing_to_replace"
+    """An update whose earlier preference is not valid."""
 
 
 class Violation(NamedTuple):
@@ -93,11 +97,17 @@ def check_draft(draft: Draft, config: RulesConfig) -> list[Violation]:
         if faults:
             bad.add(index)
         found += [Violation(reason, detail, index) for reason, detail in faults]
+    return found + missing_kinds(draft, bad, config)
+
+
+def missing_kinds(draft: Draft, bad: Collection[int], config: RulesConfig) -> list[Violation]:
+    """The required kinds of which no question outside `bad` (indices) is left."""
     kinds = {question.kind for index, question in enumerate(draft.questions) if index not in bad}
-    for kind in config.require_kinds:
-        if kind not in kinds:
-            found.append(Violation(Reason.MISSING_KIND, f"no valid {kind} question", None))
-    return found
+    return [
+        Violation(Reason.MISSING_KIND, f"no valid {kind} question", None)
+        for kind in config.require_kinds
+        if kind not in kinds
+    ]
 
 
 Fault = tuple[Reason, str]

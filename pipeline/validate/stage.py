@@ -7,14 +7,17 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+import pydantic
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from pipeline.core.licenses import strictest
 from pipeline.core.progress import progress
 from pipeline.core.records import (
+    TARGET_KINDS,
     Difficulty,
     Draft,
     DraftQuestion,
@@ -27,11 +30,13 @@ from pipeline.core.records import (
 )
 from pipeline.core.schemas import resolved
 from pipeline.core.tables import parquet_sink
-from pipeline.core.wording import stems
-from pipeline.validate.config import ValidateConfig
+from pipeline.core.wording import content_stems, stems
+from pipeline.llm.client import Client
+from pipeline.validate.config import ReferenceConfig, RulesConfig, SplitConfig, ValidateConfig
 from pipeline.validate.difficulty import Asked, Encode, Yardstick, tag
-from pipeline.validate.rules import Reason, Violation, check_draft
-from pipeline.validate.splits import SPLITS, Member, assign
+from pipeline.validate.rules import Reason, Violation, check_draft, missing_kinds
+from pipeline.validate.solving import Posed, Rates, solve_rates
+from pipeline.validate.splits import SPLITS, Member, assign, near_duplicates
 
 EXPECTS: dict[QuestionKind, Literal["recall", "apply"]] = {
     QuestionKind.EXPLICIT: "recall",
@@ -59,6 +64,16 @@ class Kept(NamedTuple):
     """What decides its split."""
     statement: str
     """Its statement, self-contained."""
+    asked: int
+    """How many questions it has, rejected ones included."""
+    rejected: tuple[Dropped, ...] = ()
+    """Its rejected questions."""
+    is_update: bool = False
+    """Whether the statement is an update that we wrote."""
+    superseded_by: str | None = None
+    """The draft that replaces it."""
+    rates: Mapping[int, Rates] = MappingProxyType({})
+    """Solve rates by index of the question."""
 
 
 class Checked(NamedTuple):
@@ -66,26 +81,53 @@ class Checked(NamedTuple):
 
     kept: dict[str, Kept]
     """Valid drafts by id."""
-    rejected: list[Dropped]
-    """Rejected drafts and questions, each with every reason."""
-    counts: dict[str, Any]
-    """in == out + rejected, for drafts and for the questions of kept drafts."""
+    rejected_drafts: list[Dropped]
+    """Rejected drafts, each with every reason."""
+    drafts_in: int
+    """Drafts read, unreadable ones included."""
+
+    @property
+    def rejected(self) -> list[Dropped]:
+        """Rejected drafts, then the rejected questions of valid ones, each with every reason."""
+        return [*self.rejected_drafts, *(row for item in self.kept.values() for row in item.rejected)]
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """Rows, for which in == out + rejected: drafts and for the questions of kept drafts."""
+        asked = sum(item.asked for item in self.kept.values())
+        bad = sum(len(item.bad) for item in self.kept.values())
+        out = len(self.kept)
+        return {
+            "drafts": {"in": self.drafts_in, "out": out, "rejected": self.drafts_in - out},
+            "questions": {"in": asked, "out": asked - bad, "rejected": bad},
+            "rejected_by_reason": dict(sorted(Counter(row.reason for row in self.rejected).items())),
+        }
 
 
 def parse_drafts(lines: Iterable[bytes], schema: Mapping[str, Any]) -> Iterator[Draft | Dropped]:
-    """Each line as a Draft, or as a Dropped row whose detail names the line, the path in it and the broken rule."""
+    """Each line as a Draft, or as a Dropped row whose detail names the line, the path in it and the broken rule.
+
+    The schema is generated from the record, so a line that is a Draft as it stands (nothing converted) needs no second
+    look; only the others are held against the schema, which words the fault.
+    """
     validator = Draft202012Validator(resolved(dict(schema)))
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        text = line.decode("utf-8", "replace").rstrip("\n")
         try:
-            value = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            yield _unreadable(text, f"line {number}: not valid JSON: {error}")
-            continue
-        fault = best_match(validator.iter_errors(value))
-        yield _unreadable(text, _said(number, fault)) if fault else Draft.model_validate(value)
+            yield Draft.model_validate_json(line, strict=True)
+        except pydantic.ValidationError:
+            yield _by_schema(validator, number, line)
+
+
+def _by_schema(validator: Draft202012Validator, number: int, line: bytes) -> Draft | Dropped:
+    text = line.decode("utf-8", "replace").rstrip("\n")
+    try:
+        value = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return _unreadable(text, f"line {number}: not valid JSON: {error}")
+    fault = best_match(validator.iter_errors(value))
+    return _unreadable(text, _said(number, fault)) if fault else Draft.model_validate(value)
 
 
 def _said(number: int, error: ValidationError) -> str:
@@ -101,7 +143,7 @@ def check(drafts: Iterable[Draft | Dropped], config: ValidateConfig) -> Checked:
     rejected: list[Dropped] = []
     kept: dict[str, Kept] = {}
     seen: set[tuple[str, ...]] = set()
-    drafts_in = questions_in = questions_bad = 0
+    drafts_in = 0
     for draft in drafts:
         drafts_in += 1
         if isinstance(draft, Dropped):
@@ -111,45 +153,117 @@ def check(drafts: Iterable[Draft | Dropped], config: ValidateConfig) -> Checked:
         if any(violation.question is None for violation in violations):
             rejected.append(_rejected_draft(draft, violations))
             continue
-        bad = _by_question(violations)
-        rejected += [_rejected_question(draft, draft.questions[i], found) for i, found in bad.items()]
-        questions_in += len(draft.questions)
-        questions_bad += len(bad)
-        kept[draft.id] = _keep(draft, frozenset(bad))
-    counts = {
-        "drafts": {"in": drafts_in, "out": len(kept), "rejected": drafts_in - len(kept)},
-        "questions": {"in": questions_in, "out": questions_in - questions_bad, "rejected": questions_bad},
-        "rejected_by_reason": dict(sorted(Counter(row.reason for row in rejected).items())),
-    }
-    return Checked(kept, rejected, counts)
+        kept[draft.id] = _keep(draft, _by_question(violations))
+    return _without_lone_updates(Checked(kept, rejected, drafts_in))
+
+
+def without_guessable(checked: Checked, client: Client, config: ReferenceConfig, rules: RulesConfig) -> Checked:
+    """`checked` with the solve rates of a reference model; what it can guess without the statement is rejected.
+
+    Raises:
+        LLMError: the endpoint is down, refuses the key, or the budget is used up; finished calls are kept.
+    """
+    drafts = {id_: Draft.model_validate_json(item.draft) for id_, item in checked.kept.items()}
+    places = [
+        (id_, index)
+        for id_, draft in drafts.items()
+        for index, question in enumerate(draft.questions)
+        if question.kind in TARGET_KINDS and index not in checked.kept[id_].bad
+    ]
+    posed = [
+        Posed(question.text, draft.statement.self_contained, question.accepted)
+        for draft, question in ((drafts[id_], drafts[id_].questions[index]) for id_, index in places)
+    ]
+    rates: dict[str, dict[int, Rates]] = defaultdict(dict)
+    for (id_, index), found in zip(places, solve_rates(client, posed, config), strict=True):
+        rates[id_][index] = found
+    kept: dict[str, Kept] = {}
+    rejected = list(checked.rejected_drafts)
+    for id_, item in checked.kept.items():
+        guessed = {
+            index: [Violation(Reason.GUESSABLE, f"{found.without:.2f} solved without the statement", index)]
+            for index, found in rates[id_].items()
+            if found.without is not None and found.without > config.max_guess_rate
+        }
+        bad = item.bad | guessed.keys()
+        missing = missing_kinds(drafts[id_], bad, rules)
+        if missing:
+            faults = [*missing, *(violation for found in guessed.values() for violation in found)]
+            rejected.append(_rejected_draft(drafts[id_], faults))
+            continue
+        also = [_rejected_question(drafts[id_], drafts[id_].questions[i], found) for i, found in guessed.items()]
+        kept[id_] = item._replace(bad=frozenset(bad), rejected=(*item.rejected, *also), rates=rates[id_])
+    return _without_lone_updates(Checked(kept, rejected, checked.drafts_in))
+
+
+def _without_lone_updates(checked: Checked) -> Checked:
+    """Reject the updates of preferences that are not kept: nothing is left for them to replace."""
+    replacing = {item.superseded_by for item in checked.kept.values()}
+    lone = {id_ for id_, item in checked.kept.items() if item.is_update and id_ not in replacing}
+    nothing = [Violation(Reason.NOTHING_TO_REPLACE, "its earlier preference was rejected", None)]
+    gone = [_rejected_draft(Draft.model_validate_json(checked.kept[id_].draft), nothing) for id_ in sorted(lone)]
+    kept = {id_: item for id_, item in checked.kept.items() if id_ not in lone}
+    return checked._replace(kept=kept, rejected_drafts=[*checked.rejected_drafts, *gone])
 
 
 def release(
     kept: Mapping[str, Kept], query_licenses: Mapping[str, str], encode: Encode, config: ValidateConfig
 ) -> Iterator[tuple[Preference, list[Question]]]:
     """The preferences by id, each with its questions by kind and text: difficulty measured, split assigned."""
-    splits = assign([item.member for item in kept.values()], config.split)
-    yardstick = Yardstick((item.statement for item in kept.values()), encode, config.difficulty)
+    splits = assign([item.member for item in kept.values()], config.split, _near(kept, encode, config.split))
+    # An update names the value it replaces, so it would take the first rank from the very statement it is about.
+    pool = (item.statement for item in kept.values() if not item.is_update)
+    yardstick = Yardstick(pool, encode, config.difficulty)
     ids = sorted(kept)
     for start in range(0, len(ids), CHUNK):
         rows = [kept[id_] for id_ in ids[start : start + CHUNK]]
-        drafts = [(Draft.model_validate_json(item.draft), item.bad) for item in rows]
-        pairs = [(d, q) for d, bad in drafts for i, q in enumerate(d.questions) if i not in bad]
-        asked = [Asked(q.text, d.statement.self_contained, d.attribute_type) for d, q in pairs]
+        drafts = [Draft.model_validate_json(item.draft) for item in rows]
+        places = [(d, i, item) for d, item in zip(drafts, rows, strict=True) for i in range(item.asked)]
+        places = [(draft, index, item) for draft, index, item in places if index not in item.bad]
+        asked = [Asked(d.questions[i].text, d.statement.self_contained, d.attribute_type) for d, i, _ in places]
         released: dict[str, list[Question]] = defaultdict(list)
-        for (draft, question), numbers in zip(pairs, yardstick.measure(asked), strict=True):
+        for (draft, index, item), numbers in zip(places, yardstick.measure(asked), strict=True):
             split = splits[draft.statement.user_id]
-            released[draft.id].append(_question(draft, question, numbers, split, query_licenses, config))
-        for draft, _ in drafts:
+            measured = _with_rates(numbers, item.rates.get(index))
+            question = _question(draft, draft.questions[index], measured, split, query_licenses, config)
+            released[draft.id].append(question)
+        for draft in drafts:
             questions = sorted(released[draft.id], key=lambda q: (_ORDER[q.kind], q.text))
-            yield _preference(draft, splits[draft.statement.user_id]), questions
+            replaced_by = draft.superseded_by if draft.superseded_by in kept else None
+            yield _preference(draft, splits[draft.statement.user_id], replaced_by), questions
 
 
-def _keep(draft: Draft, bad: frozenset[int]) -> Kept:
+def _near(kept: Mapping[str, Kept], encode: Encode, config: SplitConfig) -> list[tuple[str, str]]:
+    """Users with nearly the same statement."""
+    if config.near_duplicate is None:
+        return []
+    users: dict[str, str] = {}
+    for item in kept.values():
+        users.setdefault(item.statement, item.member.user_id)
+    return near_duplicates(list(users.values()), encode(list(users)), config.near_duplicate) if users else []
+
+
+def _with_rates(numbers: Difficulty, rates: Rates | None) -> Difficulty:
+    if rates is None:
+        return numbers
+    known = {"solve_rate_with": rates.with_statement, "solve_rate_without": rates.without}
+    return numbers.model_copy(update=known)
+
+
+def _keep(draft: Draft, faults: Mapping[int, list[Violation]]) -> Kept:
     statement = draft.statement
-    repeated = stems(statement.self_contained)
-    member = Member(statement.user_id, repeated, statement.family)
-    return Kept(draft.model_dump_json().encode(), bad, member, statement.self_contained)
+    # Word order and function words do not make another statement; one without content words is only itself.
+    repeated = frozenset(content_stems(statement.self_contained)) or stems(statement.self_contained)
+    return Kept(
+        draft=draft.model_dump_json().encode(),
+        bad=frozenset(faults),
+        member=Member(statement.user_id, repeated, statement.family),
+        statement=statement.self_contained,
+        asked=len(draft.questions),
+        rejected=tuple(_rejected_question(draft, draft.questions[i], found) for i, found in faults.items()),
+        is_update=draft.origin == "template",
+        superseded_by=draft.superseded_by,
+    )
 
 
 def _duplicate(draft: Draft, seen: set[tuple[str, ...]]) -> Iterator[Violation]:
@@ -207,7 +321,7 @@ def _question(
         query_id=question.query_id,
         expects=EXPECTS.get(question.kind, "abstain"),
         accepted=question.accepted,
-        difficulty=tag(numbers, config.difficulty),
+        difficulty=tag(numbers, config.difficulty, config.reference),
         measured=numbers,
         license=_license(draft, question, query_licenses),
         split=split,
@@ -221,7 +335,7 @@ def _license(draft: Draft, question: DraftQuestion, query_licenses: Mapping[str,
     return strictest(texts)
 
 
-def _preference(draft: Draft, split: Split) -> Preference:
+def _preference(draft: Draft, split: Split, superseded_by: str | None) -> Preference:
     statement = draft.statement
     return Preference(
         id=draft.id,
@@ -239,7 +353,7 @@ def _preference(draft: Draft, split: Split) -> Preference:
         split=split,
         provenance=draft.provenance,
         origin=draft.origin,
-        superseded_by=draft.superseded_by,
+        superseded_by=superseded_by,
     )
 
 

@@ -54,7 +54,7 @@ def run(tmp_path: Path, config: GenerateConfig, rules: RulesConfig, bag_of_words
         lenient = config.ranking.model_copy(
             update={"rephrased": -1.0, "implicit": -1.0, "product": -1.0, "known_words_only": False}
         )
-        wanted = config.model_copy(update={"writer": "ideas", "samples": 2, "ranking": lenient} | changes)
+        wanted = config.model_copy(update={"writer": "ideas", "samples": 2, "updates": 0, "ranking": lenient} | changes)
         settings = load_llm(Path("params.yaml"))
         role = settings.roles["generator"].model_copy(update={"base_url": endpoint.base_url, "reply_attempts": 1})
         settings = settings.model_copy(

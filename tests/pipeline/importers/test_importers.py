@@ -102,7 +102,8 @@ def test_the_command_writes_the_folder(tmp_path: Path) -> None:
                 "validate": {
                     "rules": RULES.model_dump(mode="json"),
                     "difficulty": DIFFICULTY.model_dump(mode="json"),
-                    "split": {"seed": 1, "train": 0.5, "validation": 0.25, "test": 0.25},
+                    "reference": None,
+                    "split": {"seed": 1, "train": 0.5, "validation": 0.25, "test": 0.25, "near_duplicate": None},
                 },
                 "generate": yaml.safe_load((ROOT / "params.yaml").read_text())["generate"],
             }

@@ -89,7 +89,8 @@ def config() -> ValidateConfig:
                 "hard_min_rank": 4,
                 "pool_size": 50,
             },
-            "split": {"seed": 1, "train": 0.4, "validation": 0.2, "test": 0.4},
+            "reference": None,
+            "split": {"seed": 1, "train": 0.4, "validation": 0.2, "test": 0.4, "near_duplicate": 0.95},
         }
     )
 

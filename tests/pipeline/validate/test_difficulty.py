@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from pipeline.core.records import Difficulty
-from pipeline.validate.config import DifficultyConfig
+from pipeline.validate.config import DifficultyConfig, ReferenceConfig
 from pipeline.validate.difficulty import Asked, Yardstick, hashed, tag
 
 CONFIG = DifficultyConfig(encoder="hashed", easy_max_rank=2, easy_min_overlap=0.3, hard_min_rank=5, pool_size=10)
@@ -50,7 +50,28 @@ def test_the_tag_follows_the_documented_rule(rank: int, overlap: float, wanted: 
     numbers = Difficulty(
         statement_overlap=overlap, attribute_overlap=0.0, statement_similarity=0.5, statement_rank=rank
     )
-    assert tag(numbers, CONFIG) == wanted
+    assert tag(numbers, CONFIG, None) == wanted
+
+
+REFERENCE = ReferenceConfig(role="reference", samples=2, max_tokens=8, max_guess_rate=0.5, min_solve_rate=0.5)
+
+
+@pytest.mark.parametrize(
+    ("solved", "rank", "wanted"),
+    [(0.5, 4, "easy"), (1.0, 5, "medium"), (0.0, 1, "medium"), (0.4, 5, "hard"), (None, 1, "medium")],
+)
+def test_with_solve_rates_the_tag_counts_what_is_solved_and_what_is_found(
+    solved: float | None, rank: int, wanted: str
+) -> None:
+    numbers = Difficulty(
+        statement_overlap=0.0,
+        attribute_overlap=0.0,
+        statement_similarity=0.5,
+        statement_rank=rank,
+        solve_rate_with=solved,
+        solve_rate_without=0.0,
+    )
+    assert tag(numbers, CONFIG, REFERENCE) == wanted
 
 
 def test_a_statement_outside_the_pool_is_ranked_too() -> None:

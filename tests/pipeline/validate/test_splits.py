@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.validate.config import SplitConfig
-from pipeline.validate.splits import Member, assign
+from pipeline.validate.splits import Member, assign, near_duplicates
 
 MEMBERS = st.lists(
     st.builds(
@@ -17,7 +18,7 @@ MEMBERS = st.lists(
     ),
     max_size=30,
 )
-CONFIG = SplitConfig(seed=3, train=0.3, validation=0.2, test=0.5)
+CONFIG = SplitConfig(seed=3, train=0.3, validation=0.2, test=0.5, near_duplicate=None)
 
 
 @given(MEMBERS)
@@ -52,5 +53,23 @@ def test_another_seed_deals_other_users() -> None:
 
 def test_a_split_with_no_share_stays_empty() -> None:
     members = [Member(f"u{i}", i, "hobby") for i in range(20)]
-    config = SplitConfig(seed=1, train=0, validation=0, test=1)
+    config = SplitConfig(seed=1, train=0, validation=0, test=1, near_duplicate=None)
     assert set(assign(members, config).values()) == {"test"}
+
+
+PAIRS = st.lists(st.tuples(*[st.sampled_from([f"user{i}" for i in range(12)])] * 2), max_size=8)
+
+
+@given(MEMBERS, PAIRS)
+def test_users_with_nearly_the_same_statement_never_cross_a_split(
+    members: list[Member], pairs: list[tuple[str, str]]
+) -> None:
+    known = {member.user_id for member in members}
+    pairs = [(one, other) for one, other in pairs if {one, other} <= known]
+    split = assign(members, CONFIG, pairs)
+    assert all(split[one] == split[other] for one, other in pairs)
+
+
+def test_near_duplicates_are_pairs_of_different_users_above_the_threshold() -> None:
+    vectors = np.array([[1, 0], [0.96, 0.28], [0, 1], [1, 0]], dtype=np.float32)
+    assert near_duplicates(["a", "b", "c", "a"], vectors, 0.95) == [("a", "b")]

@@ -96,6 +96,45 @@ def test_a_line_that_is_not_json_is_kept_and_the_rest_goes_on(
     assert result.counts["drafts"] == {"in": 3, "out": 1, "rejected": 2}
 
 
+def pair(draft: Callable[..., Draft]) -> tuple[Draft, Draft]:
+    old, new = draft(), draft(text="I used to play chess, but now I do pottery.", target="pottery", origin="template")
+    return old.model_copy(update={"superseded_by": new.id}), new
+
+
+def test_an_update_is_released_with_the_preference_it_replaces(
+    draft: Callable[..., Draft], config: ValidateConfig
+) -> None:
+    old, new = pair(draft)
+    preferences = {preference.target: preference for preference, _ in released([old, new], {}, config)}
+    assert preferences["chess"].superseded_by == preferences["pottery"].id
+    assert preferences["pottery"].origin == "template"
+    assert preferences["chess"].split == preferences["pottery"].split
+
+
+def test_an_update_never_takes_the_rank_of_the_statement_it_replaces(
+    draft: Callable[..., Draft], config: ValidateConfig
+) -> None:
+    alone = {q.id: q.measured for q in released([draft()], {}, config)[0][1]}
+    with_update = {q.id: q.measured for _, questions in released(pair(draft), {}, config) for q in questions}
+    assert alone.items() <= with_update.items()
+
+
+def test_an_update_without_its_earlier_preference_is_rejected(
+    draft: Callable[..., Draft], config: ValidateConfig
+) -> None:
+    old, new = pair(draft)
+    result = check([old.model_copy(update={"target": "tennis"}), new], config)
+    assert result.counts["rejected_by_reason"] == {"nothing_to_replace": 1, "target_not_grounded": 1}
+
+
+def test_a_preference_whose_update_was_rejected_still_holds(
+    draft: Callable[..., Draft], config: ValidateConfig
+) -> None:
+    old, new = pair(draft)
+    ((kept, _),) = released([old, new.model_copy(update={"target": "golf"})], {}, config)
+    assert kept.superseded_by is None
+
+
 def test_no_draft_gives_an_empty_dataset(config: ValidateConfig) -> None:
     assert released([], {}, config) == []
 
