@@ -30,6 +30,8 @@ METHODS = {
     "memit": "editing.methods.memit:Memit",
     "alphaedit": "editing.methods.memit:Memit",
     "preference_edit": "editing.methods.preference_edit:PreferenceEdit",
+    "preference_edit_gated": "editing.methods.preference_edit:PreferenceEdit",
+    "rag_edit": "editing.methods.preference_edit:PreferenceEdit",
 }
 """Registered name -> "module:class". Names that share a class differ by their YAML."""
 

@@ -14,12 +14,21 @@ from editing.lm.prompt import Message, Prompt
 from editing.lm.replay import Replay, Row
 from editing.metrics.degenerate import is_degenerate
 from editing.patches.compose import compose
-from editing.patches.patch import Patch, PatchKind, PromptPlan
+from editing.patches.gate import lets_in
+from editing.patches.patch import Manifest, Patch, PatchKind, PromptPlan
 from editing.patches.rowwise import RowEdits, chained, stacked_factors, stacked_weights
 from pipeline.core.errors import InputError
 
 BARE = PromptPlan()
 """The plan of a question that is asked as it is."""
+
+NOBODY = Patch(
+    Manifest(
+        kind="low_rank", method="none", config_sha256="", model="", weights_sha256="", user_id="", preference_ids=()
+    ),
+    {},
+)
+"""Who asks when a user's gate is shut: an empty patch leaves the model as it is."""
 
 
 class Reply(NamedTuple):
@@ -45,12 +54,14 @@ def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
 
     Users of prompt, low-rank and dense patches answer in one batch, through hooks: no weight of the model is changed.
     Kinds that cannot be told apart by row are put in one user at a time, while that user's questions are answered.
+    A question that a patch's gate does not let in is answered by the model as it is.
 
     Raises:
         InputError: a patch was made for other weights.
     """
     for patch in patches:
         check_fits(lm, patch)
+    patches = [*patches, NOBODY]
     like = lm.structure.down[0].parameter.detach()
     factors = stacked_factors([p.factors() if p.manifest.kind == "low_rank" else {} for p in patches], like)
     weights = stacked_weights([p.tensors if p.manifest.kind == "dense" else {} for p in patches], lm)
@@ -76,13 +87,14 @@ class Responder:
     """Answers questions for the users of `applied`."""
 
     def __init__(self, lm: LM, patches: Sequence[Patch], edits: RowEdits) -> None:
-        """Made by `applied`."""
+        """Made by `applied`; the last patch is NOBODY."""
         self._lm, self._patches, self._edits = lm, list(patches), edits
 
     def answer(
         self, users: Sequence[int], questions: Sequence[str], *, max_new_tokens: int, batch_size: int
     ) -> list[Reply]:
         """Greedy answers, in order; question i is asked as user `users[i]`."""
+        users = self._let_in(users, questions)
         plans = [self._patches[user].manifest.plan or BARE for user in users]
         talks = [compose(plan, question) for plan, question in zip(plans, questions, strict=True)]
         replies: list[Reply | None] = [None] * len(users)
@@ -103,6 +115,7 @@ class Responder:
 
     def log_probs(self, users: Sequence[int], questions: Sequence[str], answers: Sequence[str]) -> list[float]:
         """Log probability of each answer (summed over its tokens) after its question, as user `users[i]`."""
+        users = self._let_in(users, questions)
         rows = []
         targets = []
         for user, question, answer in zip(users, questions, answers, strict=True):
@@ -124,6 +137,12 @@ class Responder:
 
         self._by_model_state(users, score)
         return found
+
+    def _let_in(self, users: Sequence[int], questions: Sequence[str]) -> list[int]:
+        """The users, with NOBODY in place of one whose gate does not let the question in."""
+        nobody = len(self._patches) - 1
+        pairs = zip(users, questions, strict=True)
+        return [user if lets_in(self._patches[user], question) else nobody for user, question in pairs]
 
     def _generate(
         self, users: Sequence[int], prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int

@@ -74,7 +74,9 @@ class Manifest(BaseModel):
     preference_ids: tuple[str, ...]
     """Preferences it holds."""
     plan: PromptPlan | None = None
-    """Texts of a prompt patch."""
+    """Texts around the question."""
+    gate: float | None = None
+    """Questions below this score under the tensor `gate` are answered by the model as it is; None lets in all."""
     metrics: dict[str, float] = {}
     """What fitting measured: steps, losses, norms."""
     seconds: float = 0.0
@@ -90,7 +92,7 @@ class Patch:
     manifest: Manifest
     """What it is."""
     tensors: Mapping[str, Tensor]
-    """low_rank: "<module path>.A" and ".B". dense: the new value of a weight by its full name."""
+    """low_rank: "<module path>.A" and ".B". dense: the new value of a weight by its full name. `gate`: see gate.py."""
 
     def __post_init__(self) -> None:
         """Keep own copies of the tensors."""
