@@ -26,13 +26,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -69,12 +67,8 @@ class PreferenceEditConfig(LessonConfig):
     """Weight of tokens of other text in the regression; asked and held prompts weigh 1 each."""
     written_prompts: int
     """Asked prompts whose target tokens the gates are fitted on."""
-    value_asked: int
-    """Asked prompts the values are trained on."""
-    value_held: int
-    """Held prompts the values are trained on."""
-    given_up: float
-    """Share of asked prompts with the least gates, and of held ones with the largest, that values need not serve."""
+    value_ranks: tuple[float, ...]
+    """Which prompts of each kind values are trained on: their places in the order by gate, the most wrong at 0."""
     written_gate: float
     """How far the gates of the target's tokens are open in the training of values."""
     hold_margin: float
@@ -87,6 +81,8 @@ class PreferenceEditConfig(LessonConfig):
     """Objective at which a user is done."""
     hold_weight: float
     """Weight of held prompts in the objective."""
+    kl_weight: float
+    """Weight, at held prompts, of the divergence of the next token from the unedited model's."""
     answer_tokens: int
     """Tokens of the base model's own answers that count as other text."""
     sentence_gate: float | None
@@ -255,8 +251,8 @@ class FactEdit:
         self.target: tuple[int, ...] = (*lm.prompts.answer_ids(fact.target), _end(lm))
         self.gates = torch.empty(0)
         """B, (k, d_in)."""
-        self.unseen: dict[str, float] = {}
-        """How far gate 0 is open at each prompt, had the gates been fitted without it."""
+        self.unseen: dict[str, tuple[float, float]] = {}
+        """How far gate 0 and the brake are open at each prompt, had they been fitted without it."""
         self.values = torch.empty(0)
         """A, (d_out, k)."""
         self.result = Descent([])
@@ -295,9 +291,10 @@ def _fit_gates(
     asked, held = (torch.stack([last[t] for t in texts]) for texts in (edit.asked, edit.held))
     prompts, tokens, d_in = behind.shape
     x = torch.cat([asked, held, behind.transpose(0, 1).reshape(-1, d_in), other])
-    y = x.new_zeros(len(x), 1 + tokens)
-    y[: len(asked), 0] = 1
+    y = x.new_zeros(len(x), 2 + tokens)
     first = len(asked) + len(held)
+    y[: len(asked), 0] = 1
+    y[len(asked) : first, -1] = 1
     for token in range(tokens):
         y[first + token * prompts : first + (token + 1) * prompts, 1 + token] = 1
     weights = torch.cat(
@@ -310,7 +307,8 @@ def _fit_gates(
     scale = _scale(held)
     found = ridge_regression(x / scale, y, weights, config.ridge, first)
     edit.gates = found.coefficients / scale
-    edit.unseen = dict(zip((*edit.asked, *edit.held), found.left_out[:, 0].tolist(), strict=True))
+    pairs = zip(found.left_out[:, 0].tolist(), found.left_out[:, -1].tolist(), strict=True)
+    edit.unseen = dict(zip((*edit.asked, *edit.held), pairs, strict=True))
 
 
 def prompt_weights(edit: FactEdit, config: PreferenceEditConfig) -> Tensor:
@@ -366,7 +364,9 @@ class _Case:
     gates: Tensor
     """(suffix tokens, k): how far each gate is open at each token."""
     asked: bool
+    """Whether the target is to be said."""
     weight: float
+    """In the objective of its fact."""
 
 
 def fit_values(lm: LM, layer: int, edits: Sequence[FactEdit], size: float, config: PreferenceEditConfig) -> None:
@@ -374,7 +374,15 @@ def fit_values(lm: LM, layer: int, edits: Sequence[FactEdit], size: float, confi
     down = lm.structure.down[layer]
     cases = [case for at, edit in enumerate(edits) for case in _cases(lm, at, edit, config)]
     replay = Replay(lm, [case.row for case in cases], layer)
-    free = [torch.zeros(down.d_out, len(edit.target), device=lm.device, requires_grad=True) for edit in edits]
+    free = [torch.zeros(down.d_out, len(edit.target) + 1, device=lm.device, requires_grad=True) for edit in edits]
+
+    held = [at for at, case in enumerate(cases) if not case.asked]
+    with torch.no_grad():
+        before = {
+            at: log_p
+            for batch in replay.passes(held)
+            for at, log_p in zip(batch, replay.run(batch).float().log_softmax(-1), strict=True)
+        }
 
     def backward(active: list[int]) -> list[float]:
         losses = dict.fromkeys(active, 0.0)
@@ -393,9 +401,11 @@ def fit_values(lm: LM, layer: int, edits: Sequence[FactEdit], size: float, confi
                 edit_rows.select(range(len(batch)), lm.device)
                 logits = replay.run(batch)
             parts = torch.split(logits.float(), [len(cases[at].row.keep) for at in batch])
-            pairs = zip([cases[at] for at in batch], parts, strict=True)
             found = torch.stack(
-                [_objective(case, part, edits[case.edit].target, config.hold_margin) for case, part in pairs]
+                [
+                    _objective(cases[at], part, edits[cases[at].edit].target, before.get(at), config)
+                    for at, part in zip(batch, parts, strict=True)
+                ]
             )
             torch.autograd.backward(found.sum())
             for at, value in zip(batch, found.tolist(), strict=True):
@@ -414,43 +424,48 @@ def fit_values(lm: LM, layer: int, edits: Sequence[FactEdit], size: float, confi
 
 
 def _cases(lm: LM, at: int, edit: FactEdit, config: PreferenceEditConfig) -> list[_Case]:
-    """Asked prompts of all kinds, and the held prompts of each kind whose gates are most open.
+    """Of each kind of asked and held prompts the one whose gate errs as much as `value_ranks` say.
 
-    Gates are as far open as they would be at an unseen prompt; those that no value could serve are moved to the limit.
+    Gates are as far open as they would be at an unseen prompt.
     """
-    gate = edit.unseen
-    asked = edit.asked[: config.value_asked]
-    hardest = [sorted(own, key=lambda text: -gate[text]) for own in edit.lesson.held.values()]
-    held = _in_turn(*(own[math.ceil(config.given_up * len(own)) :] for own in hardest))[: config.value_held]
-    least = _quantile([gate[text] for text in edit.asked], config.given_up)
-    most = _quantile([gate[text] for text in edit.held], 1 - config.given_up)
+    target = len(edit.target)
+    asked = [text for own in edit.lesson.asked.values() for text in _ranked(edit, own, 1, config.value_ranks)]
+    held = [text for own in edit.lesson.held.values() for text in _ranked(edit, own, -1, config.value_ranks)]
     cases = []
     for text in asked:
         prompt = lm.prompts.ask(text)
         row = target_row(prompt, edit.target, start=len(prompt.ids) - 1)
-        opened = [max(gate[text], least)] + [config.written_gate] * (len(edit.target) - 1)
-        gates = torch.diag(torch.tensor(opened, device=lm.device))
+        gates = torch.zeros(target, target + 1, device=lm.device)
+        gates[0, 0], gates[0, -1] = edit.unseen[text]
+        gates[range(1, target), range(1, target)] = config.written_gate
         cases.append(_Case(at, row, gates, True, 1 / len(asked)))
     for text in held:
         ids = lm.prompts.ask(text).ids
-        gates = torch.zeros(1, len(edit.target), device=lm.device)
-        gates[0, 0] = min(gate[text], most)
+        gates = torch.zeros(1, target + 1, device=lm.device)
+        gates[0, 0], gates[0, -1] = edit.unseen[text]
         row = Row(ids, len(ids) - 1, (len(ids) - 1,))
         cases.append(_Case(at, row, gates, False, config.hold_weight / len(held)))
     return cases
 
 
-def _quantile(values: Sequence[float], share: float) -> float:
-    return float(np.quantile(values, share))
+def _ranked(edit: FactEdit, texts: Sequence[str], sign: int, ranks: Sequence[float]) -> list[str]:
+    """The texts at these shares of the order by gate 0, the most wrong first; `sign` is 1 where it should be open."""
+    order = sorted(texts, key=lambda text: sign * edit.unseen[text][0])
+    return [order[int(rank * len(order))] for rank in ranks] if order else []
 
 
-def _objective(case: _Case, logits: Tensor, target: Sequence[int], margin: float) -> Tensor:
-    """NLL of the target and its end; at a held prompt a smooth bound on the odds of its first token."""
-    if case.asked:
+def _objective(
+    case: _Case, logits: Tensor, target: Sequence[int], before: Tensor | None, config: PreferenceEditConfig
+) -> Tensor:
+    """NLL of the target and its end; at a held prompt a smooth bound on the odds of its first token, and divergence."""
+    if before is None:
         return case.weight * target_losses(logits, [target])[0]
-    log_p = logits[0].log_softmax(-1)[target[0]]
+    after = logits[0].log_softmax(-1)
+    log_p = after[target[0]]
     log_odds = log_p - torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
-    return case.weight * torch.nn.functional.softplus(log_odds + margin)
+    bound = torch.nn.functional.softplus(log_odds + config.hold_margin)
+    divergence = (before.exp() * (before - after)).sum()
+    return case.weight * (bound + config.kl_weight * divergence)
 
 
 def _adding(change: Tensor) -> RowEdit:
