@@ -65,6 +65,10 @@ class PreferenceEditConfig(LessonConfig):
     """Weight of each kind of question in the regression, shared among its questions; others weigh 1."""
     other_text: float
     """Weight of tokens of other text in the regression; asked and held prompts weigh 1 each."""
+    spoken_text: float
+    """Weight of tokens of the unedited model's own answers to held questions of this user."""
+    answered_prompts: int
+    """Held questions about others, and as many about the assistant, whose answers are read for that."""
     written_prompts: int
     """Asked prompts whose target tokens the gates are fitted on."""
     value_ranks: tuple[float, ...]
@@ -260,37 +264,58 @@ class FactEdit:
 
 def read_gates(edits: Sequence[FactEdit], reader: KeyReader, bank: Bank, config: PreferenceEditConfig) -> None:
     """Fit B of all facts; prompts that several facts share are read once."""
-    ask = reader.lm.prompts.ask
-    written = [(edit, text) for edit in edits for text in edit.asked[: config.written_prompts]]
-    known = {*bank.last, *(text for _, text in written)}
-    plain = [t for t in unique(t for e in edits for t in (*e.asked, *e.held)) if t not in known]
-    rows = [*(ask(text).ids for text in plain), *((*ask(text).ids, *edit.target[:-1]) for edit, text in written)]
-    counts = [*(1 for _ in plain), *(len(edit.target) for edit, _ in written)]
-    whole = reader.keys(rows)
-    keys = [found[len(found) - count :] for found, count in zip(whole, counts, strict=True)]
-    last = {**bank.last, **{text: found[0] for text, found in zip(plain, keys, strict=False)}}
+    lm = reader.lm
+    written = [(edit, text, edit.target[:-1]) for edit in edits for text in edit.asked[: config.written_prompts]]
+    heard = [(edit, text) for edit in edits for text in _heard(edit, config.answered_prompts)]
+    answers = generate(
+        lm,
+        [lm.prompts.ask(text).ids for _, text in heard],
+        max_new_tokens=config.answer_tokens,
+        batch_size=64,
+        groups=[0] * len(heard),
+    )
+    spoken = [(edit, text, answer.ids) for (edit, text), answer in zip(heard, answers, strict=True)]
+    known = {*bank.last, *(text for _, text, _ in written), *(text for _, text in heard)}
+    plain = [text for text in unique(t for e in edits for t in (*e.asked, *e.held)) if text not in known]
+    texts = [*plain, *(text for _, text, _ in (*written, *spoken))]
+    tails: list[tuple[int, ...]] = [*(() for _ in plain), *(tail for _, _, tail in (*written, *spoken))]
+    keys = reader.keys([(*lm.prompts.ask(text).ids, *tail) for text, tail in zip(texts, tails, strict=True)])
+    ends = [len(found) - len(tail) - 1 for found, tail in zip(keys, tails, strict=True)]
+    last = {**bank.last, **{text: found[end] for text, found, end in zip(texts, keys, ends, strict=True)}}
+    inner = {text: found[:end] for text, found, end in zip(texts, keys, ends, strict=True)}
     behind: dict[int, list[Tensor]] = {}
-    for (edit, text), found in zip(written, keys[len(plain) :], strict=True):
-        last[text] = found[0]
-        behind.setdefault(id(edit), []).append(found[1:])
-    asked_of = [*plain, *(text for _, text in written)]
-    inner = {text: found[:-count] for text, found, count in zip(asked_of, whole, counts, strict=True)}
+    for (edit, _, _), found, end in zip((*written, *spoken), keys[len(plain) :], ends[len(plain) :], strict=True):
+        behind.setdefault(id(edit), []).append(found[end + 1 :])
     for edit in edits:
         own = [inner[text] for text in (*edit.asked, *edit.held) if text not in bank.last]
         other = torch.cat([bank.other, _spread(torch.cat(own))])
-        _fit_gates(edit, last, torch.stack(behind[id(edit)]), other, config)
+        count = sum(of is edit for of, _, _ in written)
+        mine = behind[id(edit)]
+        _fit_gates(edit, last, torch.stack(mine[:count]), torch.cat(mine[count:]), other, config)
+
+
+def _heard(edit: FactEdit, count: int) -> list[str]:
+    """Questions about others and about the assistant, spread evenly: those whose answers speak of the attribute."""
+    kinds = (edit.lesson.held["others"], edit.lesson.held["assistant"])
+    return [own[at * len(own) // count] for own in kinds for at in range(min(count, len(own)))]
 
 
 def _fit_gates(
-    edit: FactEdit, last: Mapping[str, Tensor], behind: Tensor, other: Tensor, config: PreferenceEditConfig
+    edit: FactEdit,
+    last: Mapping[str, Tensor],
+    behind: Tensor,
+    spoken: Tensor,
+    other: Tensor,
+    config: PreferenceEditConfig,
 ) -> None:
     """Ridge regression of all gates of one fact.
 
-    `behind` is (prompts, tokens, d_in): keys at the target's tokens behind asked prompts.
+    `behind` is (prompts, tokens, d_in): keys at the target's tokens behind asked prompts. `spoken` is (n, d_in): keys
+    at tokens of the unedited model's answers to held prompts.
     """
     asked, held = (torch.stack([last[t] for t in texts]) for texts in (edit.asked, edit.held))
     prompts, tokens, d_in = behind.shape
-    x = torch.cat([asked, held, behind.transpose(0, 1).reshape(-1, d_in), other])
+    x = torch.cat([asked, held, behind.transpose(0, 1).reshape(-1, d_in), spoken, other])
     y = x.new_zeros(len(x), 2 + tokens)
     first = len(asked) + len(held)
     y[: len(asked), 0] = 1
@@ -301,6 +326,7 @@ def _fit_gates(
         [
             prompt_weights(edit, config).to(x),
             x.new_full((prompts * tokens,), 1 / prompts),
+            x.new_full((len(spoken),), config.spoken_text / len(spoken)),
             x.new_full((len(other),), config.other_text / len(other)),
         ]
     )
