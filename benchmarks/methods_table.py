@@ -162,7 +162,8 @@ def measure(bench: Bench, method: str, judge: JudgeConfig, *, again: bool) -> No
     key = content_id(
         dataset_sha256(bench.dataset),
         config_sha256(cell.config),
-        cell.settings.model_dump(exclude={"methods", "models"}),
+        cell.source,
+        cell.settings.model_dump(exclude={"methods", "models", "checkpoints"}),
     )
     made = run / "key.json"
     if again or not made.is_file() or json.loads(made.read_text(encoding="utf-8")) != key:
@@ -258,8 +259,8 @@ def main() -> None:
     judge = load_section(PARAMS, "judge", JudgeConfig)
     for method in options.methods:
         measure(bench, method, judge, again=method in options.again)
-    if bench.split == "test":
-        finished = [method for method in METHODS if (bench.run(method) / "scores.json").is_file()]
+    finished = [method for method in METHODS if (bench.run(method) / "scores.json").is_file()]
+    if bench.split == "test" and OURS in finished:
         name = "methods_table" if bench.model == MODEL else f"methods_table_{bench.model}"
         write(name, "python -m benchmarks.methods_table", claims(bench, finished, judge))
 

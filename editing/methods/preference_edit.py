@@ -50,8 +50,10 @@ from editing.patches.rowwise import RowEdit, RowEdits
 from pipeline.core.config import Section
 from pipeline.core.tables import atomic_write
 
-OTHER_TOKENS = 500
+OTHER_TOKENS = 1000
 """Tokens of other text that are kept, spread evenly."""
+ANSWERED_EVERY = 5
+"""Of how many questions of the bank one has its answer read as other text."""
 
 
 class PreferenceEditConfig(LessonConfig):
@@ -166,6 +168,7 @@ class PreferenceEdit(Method[PreferenceEditConfig]):
             reader.layer,
             self.config.answer_tokens,
             OTHER_TOKENS,
+            ANSWERED_EVERY,
         ]
         texts = question_bank().fixed
         key = hashlib.sha256(json.dumps([*parts, texts]).encode()).hexdigest()
@@ -207,14 +210,16 @@ class KeyReader:
     def bank(self, texts: Sequence[str], answer_tokens: int) -> dict[str, Tensor]:
         """The tensors of a Bank for these texts."""
         prompts = [self.lm.prompts.ask(text).ids for text in texts]
-        answers = generate(self.lm, prompts, max_new_tokens=answer_tokens, batch_size=64, groups=[0] * len(prompts))
-        rows = [(*prompt, *answer.ids) for prompt, answer in zip(prompts, answers, strict=True)]
+        heard = prompts[::ANSWERED_EVERY]
+        found = generate(self.lm, heard, max_new_tokens=answer_tokens, batch_size=64, groups=[0] * len(heard))
+        answers = {prompt: answer.ids for prompt, answer in zip(heard, found, strict=True)}
+        rows = [(*prompt, *answers.get(prompt, ())) for prompt in prompts]
         keys, size = self._read(rows)
         last, other = [], []
-        for found, answer in zip(keys, answers, strict=True):
-            at = len(found) - len(answer.ids) - 1
-            last.append(found[at])
-            other += [found[:at], found[at + 1 :]]
+        for own, prompt in zip(keys, prompts, strict=True):
+            at = len(own) - len(answers.get(prompt, ())) - 1
+            last.append(own[at])
+            other += [own[:at], own[at + 1 :]]
         return {"last": torch.stack(last), "other": _spread(torch.cat(other)), "size": size}
 
     @torch.no_grad()
@@ -255,8 +260,8 @@ class FactEdit:
         self.target: tuple[int, ...] = (*lm.prompts.answer_ids(fact.target), _end(lm))
         self.gates = torch.empty(0)
         """B, (k, d_in)."""
-        self.unseen: dict[str, tuple[float, float]] = {}
-        """How far gate 0 and the brake are open at each prompt, had they been fitted without it."""
+        self.unseen: dict[str, float] = {}
+        """How far gate 0 is open at each prompt, had it been fitted without that prompt."""
         self.values = torch.empty(0)
         """A, (d_out, k)."""
         self.result = Descent([])
@@ -316,10 +321,9 @@ def _fit_gates(
     asked, held = (torch.stack([last[t] for t in texts]) for texts in (edit.asked, edit.held))
     prompts, tokens, d_in = behind.shape
     x = torch.cat([asked, held, behind.transpose(0, 1).reshape(-1, d_in), spoken, other])
-    y = x.new_zeros(len(x), 2 + tokens)
+    y = x.new_zeros(len(x), 1 + tokens)
     first = len(asked) + len(held)
     y[: len(asked), 0] = 1
-    y[len(asked) : first, -1] = 1
     for token in range(tokens):
         y[first + token * prompts : first + (token + 1) * prompts, 1 + token] = 1
     weights = torch.cat(
@@ -333,8 +337,7 @@ def _fit_gates(
     scale = _scale(held)
     found = ridge_regression(x / scale, y, weights, config.ridge, first)
     edit.gates = found.coefficients / scale
-    pairs = zip(found.left_out[:, 0].tolist(), found.left_out[:, -1].tolist(), strict=True)
-    edit.unseen = dict(zip((*edit.asked, *edit.held), pairs, strict=True))
+    edit.unseen = dict(zip((*edit.asked, *edit.held), found.left_out[:, 0].tolist(), strict=True))
 
 
 def prompt_weights(edit: FactEdit, config: PreferenceEditConfig) -> Tensor:
@@ -400,7 +403,7 @@ def fit_values(lm: LM, layer: int, edits: Sequence[FactEdit], size: float, confi
     down = lm.structure.down[layer]
     cases = [case for at, edit in enumerate(edits) for case in _cases(lm, at, edit, config)]
     replay = Replay(lm, [case.row for case in cases], layer)
-    free = [torch.zeros(down.d_out, len(edit.target) + 1, device=lm.device, requires_grad=True) for edit in edits]
+    free = [torch.zeros(down.d_out, len(edit.target), device=lm.device, requires_grad=True) for edit in edits]
 
     held = [at for at, case in enumerate(cases) if not case.asked]
     with torch.no_grad():
@@ -454,21 +457,19 @@ def _cases(lm: LM, at: int, edit: FactEdit, config: PreferenceEditConfig) -> lis
 
     Gates are as far open as they would be at an unseen prompt.
     """
-    target = len(edit.target)
     asked = [text for own in edit.lesson.asked.values() for text in _ranked(edit, own, 1, config.value_ranks)]
     held = [text for own in edit.lesson.held.values() for text in _ranked(edit, own, -1, config.value_ranks)]
     cases = []
     for text in asked:
         prompt = lm.prompts.ask(text)
         row = target_row(prompt, edit.target, start=len(prompt.ids) - 1)
-        gates = torch.zeros(target, target + 1, device=lm.device)
-        gates[0, 0], gates[0, -1] = edit.unseen[text]
-        gates[range(1, target), range(1, target)] = config.written_gate
+        opened = [edit.unseen[text]] + [config.written_gate] * (len(edit.target) - 1)
+        gates = torch.diag(torch.tensor(opened, device=lm.device))
         cases.append(_Case(at, row, gates, True, 1 / len(asked)))
     for text in held:
         ids = lm.prompts.ask(text).ids
-        gates = torch.zeros(1, target + 1, device=lm.device)
-        gates[0, 0], gates[0, -1] = edit.unseen[text]
+        gates = torch.zeros(1, len(edit.target), device=lm.device)
+        gates[0, 0] = edit.unseen[text]
         row = Row(ids, len(ids) - 1, (len(ids) - 1,))
         cases.append(_Case(at, row, gates, False, config.hold_weight / len(held)))
     return cases
@@ -476,7 +477,7 @@ def _cases(lm: LM, at: int, edit: FactEdit, config: PreferenceEditConfig) -> lis
 
 def _ranked(edit: FactEdit, texts: Sequence[str], sign: int, ranks: Sequence[float]) -> list[str]:
     """The texts at these shares of the order by gate 0, the most wrong first; `sign` is 1 where it should be open."""
-    order = sorted(texts, key=lambda text: sign * edit.unseen[text][0])
+    order = sorted(texts, key=lambda text: sign * edit.unseen[text])
     return [order[int(rank * len(order))] for rank in ranks] if order else []
 
 

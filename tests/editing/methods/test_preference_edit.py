@@ -84,12 +84,12 @@ def test_gates_are_open_at_asked_prompts_and_shut_at_held_ones(
     assert gates[: len(asked)].mean() > gates[len(asked) :].mean()
 
 
-def test_the_rank_is_the_number_of_tokens_of_the_targets_with_an_end_and_a_brake_for_each(
+def test_the_rank_is_the_number_of_tokens_of_the_targets_with_an_end_for_each(
     make_lm: Callable[..., LM], config: PreferenceEditConfig, resources: Resources
 ) -> None:
     lm = make_lm("llama")
     facts = (a_fact(), a_fact("diet", "vegan"))
     (patch,) = create("preference_edit", config.model_copy(update={"steps": 2}), resources).fit(lm, [User("u", facts)])
     ((_, (a, b)),) = patch.factors().items()
-    expected = len("chess") + 2 + len("vegan") + 2
+    expected = len("chess") + 1 + len("vegan") + 1
     assert a.shape[1] == b.shape[0] == expected
