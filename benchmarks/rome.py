@@ -4,7 +4,8 @@
 asked. Two questions are put to it: the one it was made on (efficacy, as the literature says), and the dataset's own
 explicit question, another phrasing. Recalled means that the target stands in the answer as whole words;
 the stricter verdict of the `exact` judge, which also refuses lists and unclear sentences, stands beside it. Preferences
-come from all splits of a released dataset, or from a JSON list in the published UPQA form.
+come from the test split of a released dataset (settings were chosen on the other two), or from a JSON list in the
+published UPQA form.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ from editing.methods.base import Fact, Resources, User
 from editing.methods.registry import create, load_config
 from editing.metrics.bootstrap import wilson
 from editing.patches.apply import Reply, applied
-from editing.runner import SPLITS, EditSettings, edit_prompt, read_split, texts_of
+from editing.runner import EditSettings, edit_prompt, read_split, texts_of
 from pipeline.core.config import load_section, read_yaml
-from pipeline.core.errors import InputError
 from pipeline.core.records import QuestionKind
 
 PARAMS = ROOT / "params.yaml"
@@ -49,18 +49,14 @@ class Case(NamedTuple):
 
 
 def released(dataset: Path) -> list[Case]:
-    """The preferences of all splits of a release with their explicit questions."""
+    """The preferences of a release's test split with their explicit questions."""
     cases: list[Case] = []
-    for split in SPLITS:
-        try:
-            preferences, questions = read_split(dataset, split, 10_000)
-        except InputError:
-            continue
-        for preference in preferences:
-            asked = [q.text for q in questions[preference.id] if q.kind is QuestionKind.EXPLICIT]
-            own = preference.cluster[0].question if preference.cluster else ""
-            known = (preference.statement, preference.attribute_type, preference.target, preference.aliases, own)
-            cases += [Case(*known, text) for text in asked]
+    preferences, questions = read_split(dataset, "test", 10_000)
+    for preference in preferences:
+        asked = [q.text for q in questions[preference.id] if q.kind is QuestionKind.EXPLICIT]
+        own = preference.cluster[0].question if preference.cluster else ""
+        known = (preference.statement, preference.attribute_type, preference.target, preference.aliases, own)
+        cases += [Case(*known, text) for text in asked]
     return cases
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from editing.metrics import PROTOCOL_VERSION
 from editing.metrics.degenerate import is_degenerate
 from pipeline.core.provenance import dataset_sha256
 from pipeline.core.records import (
@@ -93,12 +94,15 @@ def write_run(
         "seconds": 12.0,
         "peak_memory_mb": 900.0,
         "status": "ok",
+        "protocol": PROTOCOL_VERSION,
         "dataset_sha256": dataset_sha256(dataset),
         "model": {"name": model, "source": model, "weights_sha256": "0" * 64, "dtype": "float32", "device": "cpu"},
         "method": method,
         "method_config": {},
         "prompt_sha256": "1" * 64,
         "max_new_tokens": 48,
+        "decoding": "greedy",
+        "seeds": [0],
         "counts": {"preferences": len(made), "answers": len(answers), "failed_edits": 0},
         "cost": {
             "seconds_per_edit": round(chance.uniform(0.01, 5), 3),
@@ -189,4 +193,6 @@ def _answer(preference: Preference, question: Question, model: str, method: str,
         finish="stop",
         tokens=len(text.split()),
         degenerate=is_degenerate(text),
+        base_text="I am not sure, could you tell me more?" if question.kind in CONTROL_KINDS else None,
+        kl=round(chance.expovariate(4), 6) if question.kind in CONTROL_KINDS else None,
     )

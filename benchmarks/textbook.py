@@ -14,7 +14,7 @@ from torch import Tensor
 from editing.lm.load import LM
 from editing.lm.prompt import Message
 from editing.methods.base import Fact, layer_index
-from editing.methods.rome import RomeConfig
+from editing.methods.rome import RomeConfig, target_ids
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Textbook:
 def rome(lm: LM, fact: Fact, config: RomeConfig, second_moment: Tensor | None = None) -> Textbook:
     """The rank-one edit of one fact; parameters of the model must not ask for gradients."""
     down = lm.structure.down[layer_index(config.layer, lm)]
-    target = list(lm.prompts.answer_ids(fact.target))
+    target = list(target_ids(lm, fact, config))
     texts = [f"{context} {fact.question}".strip() for context in config.contexts]
     prompts = [lm.prompts.prompt([Message("user", text)]) for text in texts]
     asked = config.kl_prompt.replace("{subject}", fact.subject)

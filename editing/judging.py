@@ -14,12 +14,23 @@ from editing.judges.exact import holds_fact
 from editing.judges.registry import judge_sha256, load_judge
 from editing.metrics import PROTOCOL_VERSION
 from editing.metrics.bootstrap import Plan
-from editing.metrics.scores import count, count_kinds, kind_scores, outcome, share_estimates
+from editing.metrics.estimate import Estimate
+from editing.metrics.scores import count, count_kinds, kind_scores, mean_estimates, outcome, share_estimates
 from pipeline.core.errors import InputError
 from pipeline.core.progress import progress
 from pipeline.core.provenance import dataset_sha256
-from pipeline.core.records import TARGET_KINDS, Answer, Preference, Question, QuestionKind, Verdict, content_id
+from pipeline.core.records import (
+    CONTROL_KINDS,
+    TARGET_KINDS,
+    Answer,
+    Preference,
+    Question,
+    QuestionKind,
+    Verdict,
+    content_id,
+)
 from pipeline.core.tables import read_parquet, write_json, write_parquet
+from pipeline.core.wording import words
 from pipeline.llm.config import LLMConfig
 
 DIFFICULTIES = ("easy", "medium", "hard")
@@ -74,6 +85,11 @@ def read_run(run: Path) -> dict[str, Any]:
     missing = {"status", "dataset_sha256", "prompt_sha256"} - set(record)
     if missing:
         raise InputError(f"{path}: without {', '.join(sorted(missing))}; not a run record of this version.")
+    if record.get("protocol") != PROTOCOL_VERSION:
+        raise InputError(
+            f"{path}: made under version {record.get('protocol', 1)} of docs/protocol.md, and this is version "
+            f"{PROTOCOL_VERSION}; its answers lack what is scored now. Run `edit` again."
+        )
     return dict(record)
 
 
@@ -191,21 +207,56 @@ def score(
     (degenerate,) = share_estimates(
         count(((a.user_id, "all", a.degenerate) for a in answers), ("all",)), plan, higher_is_better=False
     )
+    (run_on,) = share_estimates(
+        count(((a.user_id, "all", a.finish == "length") for a in answers), ("all",)), plan, higher_is_better=False
+    )
     facts = (
         (answer.user_id, "all", holds_fact(answer.text, item.accepted))
         for answer, item in zip(answers, items, strict=True)
         if item.kind is QuestionKind.NEUTRAL and item.accepted
     )
     (fact_accuracy,) = share_estimates(count(facts, ("all",)), plan)
-    return {"judges": judges, "degenerate_rate": degenerate.as_json(), "fact_accuracy": fact_accuracy.as_json()}
+    return {
+        "judges": judges,
+        "degenerate_rate": degenerate.as_json(),
+        "run_on_rate": run_on.as_json(),
+        "fact_accuracy": fact_accuracy.as_json(),
+        "controls": drift(answers, plan),
+    }
+
+
+def drift(answers: Sequence[Answer], plan: Plan) -> dict[str, Any]:
+    """Flip rate and KL against the base model on the controls, by kind and over all; docs/protocol.md."""
+    own = [answer for answer in answers if answer.kind in CONTROL_KINDS]
+    kinds = tuple(str(kind) for kind in CONTROL_KINDS)
+    flips = count(((a.user_id, str(a.kind), _flipped(a)) for a in own), kinds)
+    divergences = count(((a.user_id, str(a.kind), a.kl) for a in own), kinds)
+    flip_by_kind, (_, flip_overall) = share_estimates(flips, plan, higher_is_better=False), mean_estimates(flips, plan)
+    kl_by_kind, kl_overall = mean_estimates(divergences, plan)
+    return {
+        "flip_rate": _by_kind(kinds, flip_by_kind, flip_overall),
+        "kl": _by_kind(kinds, kl_by_kind, kl_overall),
+    }
+
+
+def _by_kind(kinds: Sequence[str], estimates: Sequence[Estimate], overall: Estimate) -> dict[str, Any]:
+    own = {kind: estimate.as_json() for kind, estimate in zip(kinds, estimates, strict=True)}
+    return {"overall": overall.as_json(), "by_kind": own}
+
+
+def _flipped(answer: Answer) -> bool | None:
+    """Whether the answer differs from the base model's in its words; None where there is none to compare with."""
+    return None if answer.base_text is None else words(answer.text) != words(answer.base_text)
 
 
 def hashes(record: dict[str, Any], config: JudgeConfig, identities: dict[str, str]) -> dict[str, Any]:
-    """What must be equal for two runs to stand in one table."""
+    """What must be equal for two runs to stand in one table; the decoding only for two runs of one model."""
     statistics = [config.confidence, config.bootstrap_samples, config.seed]
+    decoding = [record["model"].get("dtype"), record.get("decoding"), record.get("max_new_tokens")]
     return {
         "dataset_sha256": record["dataset_sha256"],
         "prompt_sha256": record["prompt_sha256"],
         "judge_sha256": content_id(identities, statistics),
+        "decoding_sha256": content_id(*decoding),
         "protocol": PROTOCOL_VERSION,
     }

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import Field
 
+from editing.drift import BaseAnswer, base_answers, divergences
 from editing.lm.load import LM, DType, load
 from editing.methods.base import CACHE, Fact, Method, Resources, User, config_sha256, unique
 from editing.methods.registry import create, load_config, method_class
-from editing.patches.apply import Reply, applied
+from editing.metrics import PROTOCOL_VERSION
+from editing.patches.apply import Reply, applied, nobody
 from editing.patches.patch import Patch
 from pipeline.core.config import Section
 from pipeline.core.errors import InputError, UpqaError, unknown_name
@@ -50,8 +53,8 @@ class EditSettings(Section):
     """Number format of the weights."""
     device: str
     """auto, cpu or cuda."""
-    seed: int
-    """Seed of methods that draw numbers."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """Seeds of methods that draw numbers (their settings have a `seed`), each fitted and asked; others run once."""
 
 
 class Cell:
@@ -98,30 +101,49 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
     told = histories(dataset)
     users = [user_of(p, questions[p.id], told.get(p.user_id, ())) for p in preferences]
     texts = texts_of(dataset, [split for split in SPLITS if split != settings.split])
-    torch.manual_seed(settings.seed)
     lm = load(cell.source, name=cell.model, dtype=settings.dtype, device=settings.device)
-    method = create(cell.method, cell.config, Resources(texts, cache))
     rows_sha256 = dataset_sha256(dataset)
-    key = content_id(
-        rows_sha256,
-        code_sha256(),
-        lm.weights_sha256,
-        lm.prompts.sha256,
-        cell.method,
-        config_sha256(cell.config),
-        settings.model_dump(exclude={"models", "methods", "checkpoints", "max_preferences"}),
+    base = base_answers(
+        lm,
+        [question for own in questions.values() for question in own],
+        max_new_tokens=settings.max_new_tokens,
+        batch_size=settings.batch_size,
+        cache=cache,
     )
-    work = cache / "edit" / key
-    patches, asked = _work(lm, method, users, questions, settings, work)
-    _write(out, patches, asked)
+    shutil.rmtree(out / "patches", ignore_errors=True)
+    patches: list[Patch] = []
+    asked: list[Asked] = []
+    works: list[Path] = []
+    for config, seed in seeded(cell.config, settings.seeds):
+        torch.manual_seed(seed)
+        method = create(cell.method, config, Resources(texts, cache))
+        key = content_id(
+            rows_sha256,
+            code_sha256(),
+            lm.weights_sha256,
+            lm.prompts.sha256,
+            cell.method,
+            config_sha256(config),
+            settings.model_dump(exclude={"models", "methods", "checkpoints", "max_preferences", "seeds"}),
+        )
+        works.append(cache / "edit" / key)
+        made, answered = _work(lm, method, users, questions, base, settings, works[-1])
+        for patch in made:
+            suffix = f".seed{seed}" if seed != settings.seeds[0] else ""
+            patch.save(out / "patches" / f"{patch.manifest.preference_ids[0]}{suffix}.safetensors")
+        patches += made
+        asked += [row.model_copy(update={"answer": row.answer.model_copy(update={"seed": seed})}) for row in answered]
+    write_parquet(out / "answers.parquet", (row.answer for row in asked), Answer)
     # What is kept for a stopped run must never stand in for a run of its own.
-    shutil.rmtree(work)
+    for work in works:
+        shutil.rmtree(work)
     literal = sum(
         user.facts[0].question.casefold() in {q.text.casefold() for q in questions[user.facts[0].preference_id]}
         for user in users
     )
     record |= {
         "status": "ok",
+        "protocol": PROTOCOL_VERSION,
         "dataset_sha256": rows_sha256,
         "split": settings.split,
         "model": {
@@ -137,6 +159,8 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
         "prompt_sha256": lm.prompts.sha256,
         "prompt_form": lm.prompts.form,
         "max_new_tokens": settings.max_new_tokens,
+        "decoding": "greedy",
+        "seeds": [seed for _, seed in seeded(cell.config, settings.seeds)],
         "counts": {
             "preferences": len(users),
             "answers": len(asked),
@@ -153,9 +177,17 @@ def code_sha256() -> str:
     here = Path(__file__).parent
     files = [
         Path(__file__),
+        here / "drift.py",
         *sorted(file for part in ("lm", "patches", "methods") for file in (here / part).glob("*.py")),
     ]
     return content_id(*(sha256_file(file) for file in files))
+
+
+def seeded(config: Section, seeds: Sequence[int]) -> list[tuple[Section, int]]:
+    """A method's settings once for each seed, where they have a `seed`; else once, with the first."""
+    if "seed" not in type(config).model_fields:
+        return [(config, seeds[0])]
+    return [(config.model_copy(update={"seed": seed}), seed) for seed in seeds]
 
 
 def _cost(patches: Sequence[Patch], extra_tokens: Sequence[int]) -> dict[str, float]:
@@ -184,6 +216,7 @@ def _work(
     method: Method[Any],
     users: Sequence[User],
     questions: dict[str, list[Question]],
+    base: Mapping[str, BaseAnswer],
     settings: EditSettings,
     work: Path,
 ) -> tuple[list[Patch], list[Asked]]:
@@ -200,7 +233,7 @@ def _work(
                 for patch, file in zip(_fitted(lm, method, group, files), files, strict=True):
                     patch.save(file)
                 fresh = [Patch.load(file) for file in files]
-                write_jsonl(finished, _ask(lm, method, fresh, [questions[i] for i in ids], settings))
+                write_jsonl(finished, _ask(lm, method, fresh, [questions[i] for i in ids], base, settings))
             patches += [Patch.load(file) for file in files]
             asked += read_jsonl(finished, Asked)
             advance(len(group))
@@ -215,18 +248,35 @@ def _fitted(lm: LM, method: Method[Any], users: Sequence[User], files: Sequence[
 
 
 def _ask(
-    lm: LM, method: Method[Any], patches: Sequence[Patch], questions: Sequence[list[Question]], settings: EditSettings
+    lm: LM,
+    method: Method[Any],
+    patches: Sequence[Patch],
+    questions: Sequence[list[Question]],
+    base: Mapping[str, BaseAnswer],
+    settings: EditSettings,
 ) -> Iterator[Asked]:
     rows = [(at, question) for at, own in enumerate(questions) for question in own]
-    with applied(lm, patches) as responder:
+    controls = [(at, question) for at, question in rows if question.id in base]
+    with applied(lm, [*patches, nobody(lm)]) as responder:
         replies = responder.answer(
             [at for at, _ in rows],
             [question.text for _, question in rows],
             max_new_tokens=settings.max_new_tokens,
             batch_size=settings.batch_size,
         )
+        found = divergences(
+            responder,
+            [at for at, _ in controls],
+            len(patches),
+            [question.text for _, question in controls],
+            [base[question.id] for _, question in controls],
+        )
+    kl = {question.id: value for (_, question), value in zip(controls, found, strict=True)}
     for (_, question), reply in zip(rows, replies, strict=True):
-        yield Asked(answer=_answer(lm, method, question, reply), extra_prompt_tokens=reply.extra_prompt_tokens)
+        answer = _answer(lm, method, question, reply)
+        if question.id in base:
+            answer = answer.model_copy(update={"base_text": base[question.id].text, "kl": kl[question.id]})
+        yield Asked(answer=answer, extra_prompt_tokens=reply.extra_prompt_tokens)
 
 
 def _answer(lm: LM, method: Method[Any], question: Question, reply: Reply) -> Answer:
@@ -246,21 +296,18 @@ def _answer(lm: LM, method: Method[Any], question: Question, reply: Reply) -> An
     )
 
 
-def _write(out: Path, patches: Sequence[Patch], asked: Sequence[Asked]) -> None:
-    shutil.rmtree(out / "patches", ignore_errors=True)
-    for patch in patches:
-        patch.save(out / "patches" / f"{patch.manifest.preference_ids[0]}.safetensors")
-    write_parquet(out / "answers.parquet", (row.answer for row in asked), Answer)
-
-
 def read_split(dataset: Path, split: Split, most: int) -> tuple[list[Preference], dict[str, list[Question]]]:
     """Up to `most` preferences of a released split, in the order of their ids, and the questions of each.
+
+    A preference that replaces another is left out: it is asked about where preferences change.
 
     Raises:
         InputError: the dataset is missing, or the split has no preferences or a preference without questions.
     """
     data = dataset / "data"
-    found = sorted(read_parquet(data / f"preferences-{split}.parquet", Preference), key=lambda p: p.id)[:most]
+    released = sorted(read_parquet(data / f"preferences-{split}.parquet", Preference), key=lambda p: p.id)
+    updates = {preference.superseded_by for preference in released}
+    found = [preference for preference in released if preference.id not in updates][:most]
     if not found:
         raise InputError(f"{data}/preferences-{split}.parquet: no preferences; evaluate another split.")
     questions: dict[str, list[Question]] = {preference.id: [] for preference in found}
@@ -285,12 +332,15 @@ def texts_of(dataset: Path, splits: Sequence[Split]) -> tuple[str, ...]:
 
 
 def histories(dataset: Path) -> dict[str, tuple[str, ...]]:
-    """All released statements of each user, for methods that retrieve."""
+    """All released statements of each user, for methods that retrieve; without those that replace another."""
     told: dict[str, list[str]] = {}
     for split in SPLITS:
         file = dataset / "data" / f"preferences-{split}.parquet"
-        for preference in read_parquet(file, Preference) if file.is_file() else ():
-            told.setdefault(preference.user_id, []).append(preference.statement)
+        released = list(read_parquet(file, Preference)) if file.is_file() else []
+        updates = {preference.superseded_by for preference in released}
+        for preference in released:
+            if preference.id not in updates:
+                told.setdefault(preference.user_id, []).append(preference.statement)
     return {user: tuple(statements) for user, statements in told.items()}
 
 
@@ -351,9 +401,8 @@ def before_and_after(
         console.print(f"No dataset at {dataset}: {method} uses the identity for its covariance.", highlight=False)
         config = config.model_copy(update={"covariance": "none"})
     lm = load(settings.checkpoints.get(model, model), name=model, dtype=settings.dtype, device=settings.device)
-    nobody = create("none", load_config("none"), Resources(())).fit(lm, [User("base", ())])
     patches = create(method, config, Resources(texts)).fit(lm, [User("you", (fact,))])
-    with applied(lm, [*nobody, *patches]) as responder:
+    with applied(lm, [nobody(lm), *patches]) as responder:
         asked = [question for question in questions for _ in range(2)]
         replies = responder.answer(
             [0, 1] * len(questions), asked, max_new_tokens=settings.max_new_tokens, batch_size=settings.batch_size

@@ -17,6 +17,10 @@ from pipeline.core.errors import InputError
 
 COMPARED = ("protocol", "dataset_sha256", "judge_sha256", "prompt_sha256")
 """Entries of scores.json's hashes that must be equal in one table."""
+COMPARED_WITHIN_MODEL = "decoding_sha256"
+"""Entry that must be equal among the runs of one model: number format, budget and decoding."""
+PLAIN_SCENARIO = "single"
+"""The scenario of the main table: one fact of one user."""
 RUN_FIELDS = ("status", "code", "model", "method", "cost", "counts")
 """Entries of run.json the table shows."""
 
@@ -43,9 +47,15 @@ class Run:
         return str(self.record["method"])
 
     @property
+    def scenario(self) -> str | None:
+        """What the model was told before it was asked, where that is not one fact of one user."""
+        found = self.record.get("config", {}).get("scenario")
+        return None if found in (None, PLAIN_SCENARIO) else str(found)
+
+    @property
     def key(self) -> str:
         """What the run is called in messages and addresses."""
-        return f"{self.model}/{self.method}"
+        return f"{self.model}/{self.method}" + (f"@{self.scenario}" if self.scenario else "")
 
     @property
     def failed(self) -> bool:
@@ -58,16 +68,22 @@ class Run:
         return bool(self.record["code"]["dirty"])
 
     def table(self, name: str, columns: Sequence[str]) -> pa.Table:
-        """Columns of one of the run's Parquet files.
+        """Columns of one of the run's Parquet files, all of them strings, as dictionary-encoded columns.
 
         Raises:
-            InputError: the file is missing or damaged.
+            InputError: the file is missing or damaged, or lacks a column.
         """
         path = self.folder / name
         try:
-            return pq.read_table(path, columns=list(columns))
+            # Not pq.read_table: it loads pandas, and threads cost more than they save on files this small.
+            with pq.ParquetFile(path, read_dictionary=list(columns)) as file:
+                found = file.read(columns=list(columns), use_threads=False)
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise InputError(f"{path}: missing or damaged; run `judge` on {self.folder} again ({error}).") from error
+        missing = set(columns) - set(found.column_names)
+        if missing:
+            raise InputError(f"{path}: without {', '.join(sorted(missing))}; run `judge` on {self.folder} again.")
+        return found
 
 
 def read_runs(results: Path) -> list[Run]:
@@ -107,7 +123,8 @@ def check_comparable(runs: Iterable[Run]) -> dict[str, Any]:
     """The hashes all scored `runs` share; empty where nothing is scored.
 
     Raises:
-        InputError: they are of another protocol version, or differ in data set, judges or prompts; names the rows.
+        InputError: they are of another protocol version, or differ in data set, judges or prompts, or runs of one
+            model differ in decoding; names the rows.
     """
     scored = [run for run in runs if not run.failed]
     shared: dict[str, Any] = {}
@@ -124,6 +141,13 @@ def check_comparable(runs: Iterable[Run]) -> dict[str, Any]:
         if len(found) > 1:
             raise InputError(_mixed(name, found))
         shared[name] = next(iter(found), None)
+    for model in {run.model for run in scored}:
+        decoded = defaultdict(list)
+        for run in scored:
+            if run.model == model:
+                decoded[(run.scores or {})["hashes"].get(COMPARED_WITHIN_MODEL)].append(run.key)
+        if len(decoded) > 1:
+            raise InputError(_mixed(COMPARED_WITHIN_MODEL, decoded))
     return shared
 
 

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
-  const { board, accuracy, samples, kinds } = JSON.parse(document.getElementById("data").textContent);
-  const rows = [...board.rows, ...board.dirty].map((row, i) => ({ ...row, samples: samples[i], key: `${row.model}/${row.method}` }));
+  const { board, accuracy, kinds } = JSON.parse(document.getElementById("data").textContent);
+  const rows = [...board.rows, ...board.dirty].map((row, i) => ({ ...row, number: i }));
   const ranked = rows.slice(0, board.rows.length);
   const apart = rows.slice(board.rows.length);
   const judges = ranked.length || apart.length ? Object.keys(rows[0].judges) : [];
@@ -41,6 +41,14 @@
     return value < 1048576 ? `${(value / 1024).toFixed(1)} KiB` : `${(value / 1048576).toFixed(1)} MiB`;
   }
 
+  /* Sample answers are read when the first row is opened; each text stands once, rows name it by its position. */
+  let stored = null;
+  function samplesOf(row) {
+    stored ??= JSON.parse(byId("samples").textContent);
+    const found = stored.rows[row.number] ?? {};
+    return (name) => (found[name] ?? []).map((places) => Object.fromEntries(stored.fields.map((field, i) => [field, stored.texts[places[i]]])));
+  }
+
   /* Columns: title, the value to sort by, and the cell. */
   const own = (row) => row.judges[state.judge];
   const estimate = (id, title, of, options = {}) => ({
@@ -52,6 +60,13 @@
     id, title, ...options, value: (row) => of(row) ?? null, cell: (row) => el("td", {}, show(of(row))),
   });
   const headline = estimate("headline", "Headline", (row) => own(row).headline, { main: true });
+  const plain = (value) => quantity(value, 3);
+  const extras = board.extras.map(({ id, title, about, percent: inPercent }) => ({
+    id, title, about, lower: true, value: (row) => row.extras[id]?.value ?? null,
+    cell: (row) => estimateCell(row.extras[id], false, inPercent ? percent : plain),
+  }));
+  const turns = [...new Set(rows.flatMap((row) => (row.multiturn ?? []).map((point) => point.turns)))].sort((a, b) => a - b);
+  const afterTurns = (row, k) => row.multiturn?.find((point) => point.turns === k)?.judges[state.judge]?.recall;
   const byKind = (names) => names.map((kind) => estimate(kind, words(kind), (row) => own(row).by_kind[kind]));
   const views = {
     Overview: [
@@ -66,6 +81,13 @@
     Questions: [headline, estimate("recall", "Recall", (row) => own(row).recall), ...byKind(kinds.slice(0, 4))],
     Controls: [headline, estimate("specificity", "Specificity", (row) => own(row).specificity), ...byKind(kinds.slice(4))],
     Difficulty: [headline, ...["easy", "medium", "hard"].map((level) => estimate(level, level, (row) => own(row).by_difficulty[level]))],
+    "Side effects": [
+      headline,
+      estimate("facts", "Facts", (row) => row.fact_accuracy),
+      estimate("degenerate", "Degenerate", (row) => row.degenerate_rate, { lower: true }),
+      ...extras,
+    ],
+    ...(turns.length ? { "Turns": [headline, ...turns.map((k) => estimate(`turns${k}`, `recall, ${k} turns`, (row) => afterTurns(row, k)))] } : {}),
     Cost: [
       headline,
       number("seconds", "seconds per edit", (row) => row.cost.seconds_per_edit, seconds, { lower: true }),
@@ -76,10 +98,10 @@
     ],
   };
 
-  function estimateCell(found, main = false) {
+  function estimateCell(found, main = false, show = percent) {
     if (!found || found.value === null) return el("td", { class: main ? "main" : null }, "\u2013");
-    const cell = el("td", { class: main ? "main" : null }, percent(found.value),
-      el("span", { class: "ci" }, `${percent(found.low)}\u2013${percent(found.high)}`));
+    const cell = el("td", { class: main ? "main" : null }, show(found.value),
+      el("span", { class: "ci" }, `${show(found.low)}\u2013${show(found.high)}`));
     cell.title = `n = ${found.n}` + (found.n_unscored ? `, ${found.n_unscored} unscored` : "");
     if (main) {
       const band = el("i"), dot = el("b");
@@ -118,7 +140,7 @@
       state.sort = column.id;
       draw();
       document.querySelector(`#table [data-sort="${column.id}"]`).focus();
-    } }, column.title, column.lower ? el("span", { class: "mark", title: "lower is better" }, "\u2193") : null,
+    }, title: column.about ?? null }, column.title, column.lower ? el("span", { class: "mark", title: "lower is better" }, "\u2193") : null,
       el("span", { class: "dir", "aria-hidden": "true" }, active ? (state.down ? "\u25BE" : "\u25B4") : ""));
     return el("th", {
       scope: "col", class: column.name ? "name" : column.main ? "main" : null,
@@ -132,12 +154,31 @@
     for (const body of [...table.tBodies]) body.remove();
     const shown = sorted(visible());
     const places = new Map([...ranked].sort((a, b) => (own(b).headline.value ?? -1) - (own(a).headline.value ?? -1)).map((row, i) => [row, i + 1]));
-    const fragment = document.createDocumentFragment();
-    for (const row of shown) fragment.append(bodyOf(row, places.get(row)));
-    table.append(fragment);
+    fill(shown.map((row) => [row, places.get(row)]));
     byId("count").textContent = ranked.length === 0 ? "No run from committed code yet; see below."
       : shown.length === ranked.length ? `${ranked.length} ${ranked.length === 1 ? "run" : "runs"}` : `${shown.length} of ${ranked.length} runs`;
     drawCharts(new Set(shown));
+  }
+
+  /* A long table is drawn a screen at a time, so that the page can be used before its last row is there. */
+  const AT_ONCE = 40;
+  let waiting = [], timer = 0;
+  function fill(pairs, all = false) {
+    clearTimeout(timer);
+    const fragment = document.createDocumentFragment();
+    waiting = all ? [] : pairs.slice(AT_ONCE);
+    for (const [row, place] of all ? pairs : pairs.slice(0, AT_ONCE)) fragment.append(bodyOf(row, place));
+    byId("table").append(fragment);
+    if (waiting.length) timer = setTimeout(() => fill(waiting), 0);
+  }
+  /** Open a row's answers, clear the filter if it hides the row, and bring the row into view. */
+  function show(row) {
+    state.open.add(row.key);
+    if (!visible().includes(row) && ranked.includes(row)) { state.filter = ""; byId("filter").value = ""; }
+    draw();
+    redrawApart();
+    fill(waiting, true);
+    document.querySelector(`tr[data-key="${CSS.escape(row.key)}"]`)?.scrollIntoView({ block: "center" });
   }
 
   function bodyOf(row, place) {
@@ -146,19 +187,19 @@
     const button = el("button", { type: "button", class: "open", "aria-expanded": String(isOpen), onclick: () => toggle(row, body, button) }, row.method);
     const cells = views[state.view].map((column) => column.cell(row));
     body.append(el("tr", { class: "run", "data-key": row.key }, el("td", { class: "rank" }, String(place)),
-      el("td", { class: "name" }, button, el("span", { class: "model" }, row.model)), ...cells));
+      el("td", { class: "name" }, button, el("span", { class: "model" }, row.scenario ? `${row.model} \u00B7 ${row.scenario}` : row.model)), ...cells));
     if (isOpen) body.append(detail(row));
     return body;
   }
   function toggle(row, body, button) {
     const opening = !state.open.has(row.key);
     button.setAttribute("aria-expanded", String(opening));
-    if (opening) { state.open.add(row.key); body.append(detail(row)); }
+    if (opening) { state.open.add(row.key); body.append(detail(row)); history.replaceState(null, "", `#${encodeURIComponent(row.key)}`); }
     else { state.open.delete(row.key); body.querySelector(".detail").remove(); }
   }
 
   function detail(row) {
-    const against = board.comparisons.find((c) => c.model === row.model && c.method === row.method);
+    const against = board.comparisons.find((c) => c.key === row.key);
     const about = el("p", { class: "about" });
     const fact = (label, value) => { if (value) about.append(el("span", {}, `${label} `, el("b", {}, value))); };
     if (against) {
@@ -173,12 +214,12 @@
     fact("machine", row.machine);
     const group = (title, name, list, empty) => el("div", { class: name }, el("h3", {}, title),
       ...(list.length ? list.map(answer) : [el("p", { class: "none" }, empty)]));
-    const found = row.samples ?? { right: [], wrong: [], "shows up": [] };
+    const found = samplesOf(row);
     return el("tr", { class: "detail" }, el("td", { colspan: String(columns().length + 1) }, el("div", { class: "inner" }, about,
       el("div", { class: "samples" },
-        group("Uses the fact", "right", found.right, "None."),
-        group("Misses the fact", "wrong", found.wrong, "None."),
-        group("Brings it up where it must not", "shows", found["shows up"], "None.")))));
+        group("Uses the fact", "right", found("right"), "None."),
+        group("Misses the fact", "wrong", found("wrong"), "None."),
+        group("Brings it up where it must not", "shows", found("shows up"), "None.")))));
   }
   function answer(one) {
     return el("div", { class: "qa" },
@@ -222,11 +263,7 @@
         group.append(name);
       }
     }
-    group.addEventListener("click", () => {
-      state.open.add(row.key);
-      draw();
-      document.querySelector(`tr[data-key="${CSS.escape(row.key)}"]`)?.scrollIntoView({ block: "center" });
-    });
+    group.addEventListener("click", () => show(row));
     return group;
   }
   function drawCharts(shown) {
@@ -260,6 +297,23 @@
     }
     byId("scatter").replaceChildren(scatter);
     byId("cost").replaceChildren(costChart(list, all, named));
+    byId("turns-figure").hidden = turns.length === 0;
+    if (turns.length) byId("turns").replaceChildren(turnsChart(list, all, named));
+  }
+  function turnsChart(list, all, named) {
+    const chart = frame("Recall after other turns", "distractor turns", "recall, %");
+    const xAt = (k) => L + 14 + (W - R - L - 28) * k / Math.max(1, ...turns);
+    for (const k of turns) chart.append(text(xAt(k), H - B + 16, String(k), "middle"));
+    for (const row of list) {
+      const points = turns.map((k) => [k, afterTurns(row, k)]).filter(([, found]) => found && found.value !== null);
+      if (!points.length) continue;
+      const faded = !all.has(row);
+      const d = points.map(([k, found], i) => `${i ? "L" : "M"}${xAt(k).toFixed(1)} ${yAt(100 * found.value).toFixed(1)}`).join("");
+      chart.append(svg("path", { class: faded ? "curve dim" : "curve", d, style: `stroke:${colour(row.method)}` }));
+      points.forEach(([k, found], i) => chart.append(point(chart, row, xAt(k), yAt(100 * found.value),
+        `${row.key}: recall ${percent(found.value)} after ${k} turns`, faded, named && i === points.length - 1)));
+    }
+    return chart;
   }
   function costChart(list, all, named) {
     const chart = frame("Headline against seconds per edit", "seconds per edit", "headline, %");
@@ -324,7 +378,7 @@
     document.documentElement.dataset.theme = name;
     byId("theme").textContent = name === "dark" ? "Light" : "Dark";
   }
-  const asked = new URLSearchParams(location.search).get("theme") ?? location.hash.slice(1);
+  const asked = new URLSearchParams(location.search).get("theme");
   theme(["light", "dark"].includes(asked) ? asked : matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   byId("theme").addEventListener("click", () => theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
   const facts = [["runs", rows.length], ["models", new Set(rows.map((row) => row.model)).size], ["methods", methods.length], ["data set", (board.dataset_sha256 ?? "").slice(0, 10)], ["protocol", board.protocol ?? ""]];
@@ -332,4 +386,6 @@
   draw();
   drawAccuracy();
   drawApart();
+  const linked = rows.find((row) => row.key === decodeURIComponent(location.hash.slice(1)));
+  if (linked) show(linked);
 })();

@@ -61,6 +61,9 @@ def write_plots(rows: list[dict[str, Any]], judge: str, folder: Path) -> list[Pa
     with matplotlib.rc_context(STYLE):
         for name, draw in plots.items():
             figure = draw()
+            # The layout is found once, not again for every form.
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
             for form in ("svg", "png"):
                 path = folder / f"{name}.{form}"
                 # Without a date the same results give the same bytes.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from editing.board.collect import Run
 from editing.metrics.bootstrap import Plan, holm
-from editing.metrics.scores import KINDS, Counts, Difference, count, headline_difference
+from editing.metrics.scores import KINDS, Counts, Difference, headline_difference
 from pipeline.core.config import Section
 from pipeline.core.errors import ConfigError
 
@@ -23,17 +25,31 @@ class LeaderboardConfig(Section):
     """A corrected p-value below it is called significant."""
 
 
-def build(runs: Sequence[Run], shared: dict[str, Any], config: LeaderboardConfig, plan: Plan) -> dict[str, Any]:
-    """What leaderboard.json holds: rows by falling headline, dirty and failed runs apart, comparisons.
+def check_judged(runs: Sequence[Run], judge: str) -> None:
+    """Pass where every scored run has scores of the ordering judge.
 
     Raises:
-        ConfigError: a run has no scores of the ordering judge.
+        ConfigError: one has none.
+    """
+    for run in runs:
+        judges = (run.scores or {}).get("judges", {})
+        if not run.failed and judge not in judges:
+            raise ConfigError(f"leaderboard.judge: {run.key} has no judge '{judge}', only {', '.join(judges)}.")
+
+
+def build(
+    runs: Sequence[Run], shared: dict[str, Any], counts: Mapping[str, Counts], config: LeaderboardConfig, plan: Plan
+) -> dict[str, Any]:
+    """What leaderboard.json holds: rows by falling headline, dirty and failed runs apart, comparisons.
+
+    Args:
+        runs: all runs.
+        shared: the hashes the scored ones have in common.
+        counts: the ordering judge's verdicts on every scored run, by `Run.key`.
+        config: settings of the leaderboard.
+        plan: how intervals are made.
     """
     scored = [run for run in runs if not run.failed]
-    for run in scored:
-        judges = (run.scores or {})["judges"]
-        if config.judge not in judges:
-            raise ConfigError(f"leaderboard.judge: {run.key} has no judge '{config.judge}', only {', '.join(judges)}.")
     clean = [run for run in scored if not run.dirty]
     return {
         **shared,
@@ -47,7 +63,11 @@ def build(runs: Sequence[Run], shared: dict[str, Any], config: LeaderboardConfig
             for r in runs
             if r.failed
         ],
-        "comparisons": compare(clean, config.judge, plan),
+        "extras": [
+            {"id": extra.id, "title": extra.title, "about": extra.about, "percent": extra.percent}
+            for extra in shown_extras(scored)
+        ],
+        "comparisons": compare(clean, counts, config.judge, plan),
     }
 
 
@@ -61,15 +81,91 @@ def _value(estimate: dict[str, Any]) -> float:
     return -1.0 if estimate["value"] is None else float(estimate["value"])
 
 
+@dataclass(frozen=True)
+class Extra:
+    """A column of which less is better, shown where a run has it."""
+
+    id: str
+    """Its name in leaderboard.json."""
+    title: str
+    """Its heading."""
+    about: str
+    """One sentence on what it is."""
+    path: tuple[str, ...]
+    """Where scores.json holds its estimate."""
+    percent: bool
+    """Whether it is a share; otherwise its own unit stands in `about`."""
+
+    def of(self, scores: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Its estimate; None where the run has none."""
+        found: Any = scores
+        for name in self.path:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return dict(found) if isinstance(found, Mapping) else None
+
+
+EXTRAS = (
+    Extra("run_on", "Run-on", "Share of answers that the budget ended.", ("run_on_rate",), True),
+    Extra(
+        "flips",
+        "Control flips",
+        "Share of control answers that differ from the unedited model's.",
+        ("controls", "flip_rate", "overall"),
+        True,
+    ),
+    Extra(
+        "kl",
+        "Control KL",
+        "Divergence of the next word from the unedited model on controls, in nats.",
+        ("controls", "kl", "overall"),
+        False,
+    ),
+    Extra(
+        "perplexity",
+        "Perplexity",
+        "Perplexity of held-out replies, as a ratio to the unedited model's.",
+        ("ability", "perplexity", "ratio"),
+        False,
+    ),
+)
+
+
+def extras_of(scores: Mapping[str, Any]) -> tuple[Extra, ...]:
+    """All optional columns a run can have: EXTRAS, and the drop on each general task that was run."""
+    tasks = (scores.get("ability") or {}).get("tasks") or {}
+    drops = (
+        Extra(f"drop_{task}", f"Drop {task}", f"Points lost on {task}.", ("ability", "tasks", task, "drop"), True)
+        for task in sorted(tasks)
+    )
+    return (*EXTRAS, *drops)
+
+
+def shown_extras(runs: Sequence[Run]) -> list[Extra]:
+    """The optional columns that at least one run has, in order."""
+    scores = [run.scores or {} for run in runs]
+    known = {extra.id: extra for own in scores for extra in extras_of(own)}
+    return [extra for extra in known.values() if any(extra.of(own) is not None for own in scores)]
+
+
+def by_turns(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Scores by the number of distractor turns, in order; empty where the run was asked no such questions."""
+    found = scores.get("multiturn") or {}
+    return [{"turns": int(k), **found[k]} for k in sorted(found.get("by_turns", found), key=int)] if found else []
+
+
 def row_of(run: Run) -> dict[str, Any]:
     """One scored run as JSON values."""
     scores = run.scores or {}
     return {
         "model": run.model,
         "method": run.method,
+        "scenario": run.scenario,
+        "key": run.key,
         "judges": scores["judges"],
         "degenerate_rate": scores["degenerate_rate"],
         "fact_accuracy": scores["fact_accuracy"],
+        "extras": {extra.id: found for extra in extras_of(scores) if (found := extra.of(scores)) is not None},
+        "multiturn": by_turns(scores),
         "cost": run.record["cost"],
         "counts": run.record["counts"],
         "commit": run.record["code"].get("commit"),
@@ -80,38 +176,26 @@ def row_of(run: Run) -> dict[str, Any]:
     }
 
 
-def counts_of(run: Run, judge: str) -> Counts:
-    """One judge's verdicts on a run counted by user and kind."""
-    table = run.table("verdicts.parquet", ("judge", "user_id", "kind", "verdict"))
-    columns = (table.column(name).to_pylist() for name in ("judge", "user_id", "kind", "verdict"))
-    seen = (
-        (user, kind, None if verdict == "unscored" else verdict == "correct")
-        for by, user, kind, verdict in zip(*columns, strict=True)
-        if by == judge
-    )
-    return count(seen, KINDS)
-
-
-def compare(runs: Sequence[Run], judge: str, plan: Plan) -> list[dict[str, Any]]:
-    """Every method against the best of its model: difference of headlines, interval, p corrected within the model."""
+def compare(runs: Sequence[Run], counts: Mapping[str, Counts], judge: str, plan: Plan) -> list[dict[str, Any]]:
+    """Every method against the best of its model and scenario: difference of headlines, interval, p corrected there."""
     found = []
-    for model in sorted({run.model for run in runs}):
-        own = {run.method: counts_of(run, judge) for run in runs if run.model == model}
-        headlines = {
-            run.method: _value((run.scores or {})["judges"][judge]["headline"]) for run in runs if run.model == model
-        }
-        best = min(headlines, key=lambda method: (-headlines[method], method))
-        differences: dict[str, Difference] = {}
-        for method in sorted(set(own) - {best}):
-            difference = headline_difference(own[best], own[method], plan)
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.model, run.scenario or ""].append(run)
+    for _, group in sorted(groups.items()):
+        best = min(group, key=lambda run: (-_value((run.scores or {})["judges"][judge]["headline"]), run.method))
+        differences: list[tuple[Run, Difference]] = []
+        for run in sorted(group, key=lambda run: run.method):
+            difference = headline_difference(counts[best.key], counts[run.key], plan) if run is not best else None
             if difference is not None:
-                differences[method] = difference
-        corrected = holm([d.p for d in differences.values()])
+                differences.append((run, difference))
+        corrected = holm([difference.p for _, difference in differences])
         found += [
             {
-                "model": model,
-                "best": best,
-                "method": method,
+                "key": run.key,
+                "model": run.model,
+                "best": best.method,
+                "method": run.method,
                 "difference": round(d.value, 6),
                 "low": round(d.low, 6),
                 "high": round(d.high, 6),
@@ -119,7 +203,7 @@ def compare(runs: Sequence[Run], judge: str, plan: Plan) -> list[dict[str, Any]]
                 "p_holm": round(p_holm, 6),
                 "users": d.users,
             }
-            for (method, d), p_holm in zip(differences.items(), corrected, strict=True)
+            for (run, d), p_holm in zip(differences, corrected, strict=True)
         ]
     return found
 
@@ -134,10 +218,13 @@ def markdown(board: dict[str, Any], accuracy: dict[str, Any]) -> str:
         "",
     ]
     lines += (
-        _markdown_table(board["rows"], board["judge"]) if board["rows"] else ["No run from committed code yet.", ""]
+        _markdown_table(board["rows"], board["judge"], board["extras"])
+        if board["rows"]
+        else ["No run from committed code yet.", ""]
     )
     if board["dirty"]:
-        lines += ["## Runs from code with uncommitted changes", "", *_markdown_table(board["dirty"], board["judge"])]
+        table = _markdown_table(board["dirty"], board["judge"], board["extras"])
+        lines += ["## Runs from code with uncommitted changes", "", *table]
     if board["failed"]:
         lines += ["## Failed runs", ""]
         lines += [
@@ -157,17 +244,15 @@ JUDGE_FIGURES = ("accuracy", "false accept", "false reject")
 """Figures of a judge's own accuracy, in the order they are shown."""
 
 
-def _markdown_table(rows: Sequence[dict[str, Any]], judge: str) -> list[str]:
-    head = (
-        "| # | model | method | headline | recall | specificity | explicit | rephrased | implicit | product | "
-        "facts | degenerate | s/edit | bytes/user | n |"
-    )
-    lines = [head, "|--:|---|---|" + "--:|" * 12]
+def _markdown_table(rows: Sequence[dict[str, Any]], judge: str, extras: Sequence[dict[str, Any]]) -> list[str]:
+    titles = ["#", "model", "method", "headline", "recall", "specificity", *KINDS[:4], "facts", "degenerate"]
+    titles += [extra["title"].lower() for extra in extras] + ["s/edit", "bytes/user", "n"]
+    lines = [f"| {' | '.join(titles)} |", "|--:|---|---|" + "--:|" * (len(titles) - 3)]
     for place, row in enumerate(rows, start=1):
         own = row["judges"][judge]
         cells = [
             str(place),
-            _plain(row["model"]),
+            _plain(f"{row['model']} ({row['scenario']})" if row["scenario"] else row["model"]),
             _plain(row["method"]),
             f"**{percent(own['headline'])}**",
             percent(own["recall"]),
@@ -175,12 +260,19 @@ def _markdown_table(rows: Sequence[dict[str, Any]], judge: str) -> list[str]:
             *(percent(own["by_kind"][kind], interval=False) for kind in KINDS[:4]),
             percent(row["fact_accuracy"], interval=False),
             percent(row["degenerate_rate"], interval=False),
+            *(_extra(row["extras"].get(extra["id"]), extra["percent"]) for extra in extras),
             _number(row["cost"].get("seconds_per_edit")),
             _number(row["cost"].get("bytes_per_user")),
             str(own["headline"]["n"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
+
+
+def _extra(estimate: dict[str, Any] | None, in_percent: bool) -> str:
+    if estimate is None:
+        return "\u2013"
+    return percent(estimate, interval=False) if in_percent else _number(estimate["value"])
 
 
 def percent(estimate: dict[str, Any], *, interval: bool = True) -> str:

@@ -9,8 +9,9 @@ from editing.board.accuracy import read_accuracy
 from editing.board.collect import check_comparable, read_runs
 from editing.board.page import render
 from editing.board.plots import write_plots
-from editing.board.samples import read_texts, sample
-from editing.board.table import LeaderboardConfig, build, markdown
+from editing.board.table import LeaderboardConfig, build, check_judged, markdown
+from editing.board.texts import read_texts
+from editing.board.verdicts import read_verdicts, samples
 from editing.metrics.bootstrap import Plan
 from pipeline.core.tables import atomic_write, write_json
 
@@ -26,16 +27,17 @@ def write_board(
         InputError: results are missing, damaged, or may not stand in one table.
     """
     runs = read_runs(results)
-    board = build(runs, check_comparable(runs), config, plan)
+    shared = check_comparable(runs)
+    check_judged(runs, config.judge)
+    scored = {run.key: run for run in runs if not run.failed}
+    verdicts = {key: read_verdicts(run, config.judge) for key, run in scored.items()}
+    board = build(runs, shared, {key: found.counts() for key, found in verdicts.items()}, config, plan)
     judged = read_accuracy(accuracy, board)
-    by_key = {(run.model, run.method): run for run in runs}
     texts = read_texts(dataset)
-    samples = [
-        sample(by_key[row["model"], row["method"]], config.judge, *texts, config.samples)
-        for row in (*board["rows"], *board["dirty"])
-    ]
+    keys = [row["key"] for row in (*board["rows"], *board["dirty"])]
+    shown = [samples(scored[key], verdicts[key], *texts, config.samples) for key in keys]
     write_json(out / "leaderboard.json", board | {"judge_accuracy": judged})
-    for name, text in (("leaderboard.md", markdown(board, judged)), ("index.html", render(board, judged, samples))):
+    for name, text in (("leaderboard.md", markdown(board, judged)), ("index.html", render(board, judged, shown))):
         with atomic_write(out / name, "w") as file:
             file.write(text)
     write_plots(board["rows"] or board["dirty"], config.judge, out / "plots")

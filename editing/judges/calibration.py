@@ -15,6 +15,9 @@ from pipeline.core.records import QuestionKind, Record
 
 CALIBRATION = Path(__file__).with_name("calibration.jsonl")
 """The labelled replies."""
+FRESH = Path(__file__).with_name("calibration_fresh.jsonl")
+"""Replies held apart (split "fresh"): about other preferences, written before any judge was run on them; measured by
+`python -m benchmarks.judges --fresh`. Nothing is ever chosen on them."""
 
 
 class LabelledReply(Record):
@@ -24,8 +27,8 @@ class LabelledReply(Record):
 
     preference: str
     """Key of the preference; all its replies are on one side of the split."""
-    split: Literal["development", "test"]
-    """development: thresholds and weights are chosen on it; test: figures are reported on it."""
+    split: Literal["development", "test", "fresh"]
+    """development: thresholds and weights are chosen on it; test: figures are reported on it; fresh: see FRESH."""
     kind: QuestionKind
     """Kind of the question."""
     statement: str

@@ -52,6 +52,12 @@ class LM:
         return self.structure.down[0].parameter.dtype
 
     @property
+    def end_id(self) -> int:
+        """The token that ends an answer: the template's end of a turn or, without one, the lowest stop token."""
+        turn_end = self.prompts.turn_end()
+        return min(self.stop_ids) if turn_end is None else turn_end
+
+    @property
     def pad_id(self) -> int:
         """A token id for masked positions; which one does not matter."""
         return 0

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from editing.lm.load import LM
-from editing.lm.structure import frozen
-from editing.methods.base import Maker, Method, User, layer_index
-from editing.methods.training import TrainingConfig, train
-from editing.patches.patch import Patch, PatchKind
+from editing.methods.base import Fact, layer_index
+from editing.methods.training import Trainable, Trained, TrainingConfig
+from editing.patches.patch import PatchKind
 from editing.patches.rowwise import RowEdits, dense
 from pipeline.core.config import Section
 
@@ -34,38 +34,36 @@ class FineTuneConfig(TrainingConfig):
     """L-inf bound on the change of a weight; null for none."""
 
 
-class FineTune(Method[FineTuneConfig]):
+class FineTune(Trained[FineTuneConfig]):
     """Dense change of one down-projection, trained on the direct question."""
 
     kind: ClassVar[PatchKind] = "dense"
     Config: ClassVar[type[Section]] = FineTuneConfig
 
-    def fit(self, lm: LM, users: Sequence[User]) -> list[Patch]:
-        """One dense patch a user: the layer's down-projection with all the user's facts trained into it."""
-        maker = Maker(lm, self.name, self.kind, self.config)
-        layer, bound = layer_index(self.config.layer, lm), self.config.max_change
-        down = lm.structure.down[layer]
-        busy = [user for user in users if user.facts]
-        deltas = [torch.zeros_like(down.matrix, dtype=torch.float32, requires_grad=True) for _ in busy]
+    def start(self, lm: LM, facts: Sequence[Sequence[Fact]]) -> Trainable:
+        """No change of the layer's down-projection yet, for each user."""
+        return _Change(lm, layer_index(self.config.layer, lm), len(facts), self.config.max_change)
 
-        def edits_of(present: list[int]) -> RowEdits:
-            return RowEdits({down.path: dense(torch.stack([deltas[at] for at in present]).to(lm.dtype))})
 
-        def clamp(at: int) -> None:
-            if bound is not None:
-                deltas[at].data.clamp_(-bound, bound)
+class _Change(Trainable):
+    """A change (d_out, d_in) of one down-projection for each user, float32."""
 
-        with frozen(lm.model):
-            results = train(lm, busy, [[d] for d in deltas], edits_of, layer, self.config, clamp) if busy else []
-        found: dict[int, Patch] = {}
-        for user, delta, result in zip(busy, deltas, results, strict=True):
-            edited = (down.matrix.detach().float() + delta.detach()).to(down.parameter.dtype)
-            tensors = {down.parameter_path: edited.T if down.transposed else edited}
-            found[id(user)] = maker.patch(
-                user,
-                {} if result.failure else tensors,
-                metrics=result.metrics,
-                failure=result.failure,
-                share=len(busy),
-            )
-        return [found.get(id(user)) or maker.patch(user) for user in users]
+    def __init__(self, lm: LM, layer: int, users: int, bound: float | None) -> None:
+        self.lm, self.layer, self.bound = lm, layer, bound
+        self.down = lm.structure.down[layer]
+        self.deltas = [
+            torch.zeros_like(self.down.matrix, dtype=torch.float32, requires_grad=True) for _ in range(users)
+        ]
+        self.parameters = [[delta] for delta in self.deltas]
+
+    def edits(self, users: Sequence[int]) -> RowEdits:
+        return RowEdits({self.down.path: dense(torch.stack([self.deltas[at] for at in users]).to(self.lm.dtype))})
+
+    def after_step(self, user: int) -> None:
+        if self.bound is not None:
+            self.deltas[user].data.clamp_(-self.bound, self.bound)
+
+    def tensors(self, user: int) -> dict[str, Tensor]:
+        """The whole edited matrix, as stored."""
+        edited = (self.down.matrix.detach().float() + self.deltas[user].detach()).to(self.down.parameter.dtype)
+        return {self.down.parameter_path: edited.T if self.down.transposed else edited}

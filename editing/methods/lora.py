@@ -18,10 +18,9 @@ import torch
 from torch import Tensor
 
 from editing.lm.load import LM
-from editing.lm.structure import Projection, frozen
-from editing.methods.base import Maker, Method, User, layer_index
-from editing.methods.training import TrainingConfig, train
-from editing.patches.patch import Patch, PatchKind, low_rank_tensors
+from editing.methods.base import Fact, layer_index
+from editing.methods.training import Trainable, Trained, TrainingConfig
+from editing.patches.patch import PatchKind, low_rank_tensors
 from editing.patches.rowwise import RowEdits, low_rank
 from pipeline.core.config import Section
 
@@ -41,53 +40,45 @@ class LoraConfig(TrainingConfig):
     """Seed of the random factor, the same for every user."""
 
 
-class Lora(Method[LoraConfig]):
+class Lora(Trained[LoraConfig]):
     """Low-rank factors in several layers."""
 
     kind: ClassVar[PatchKind] = "low_rank"
     Config: ClassVar[type[Section]] = LoraConfig
 
-    def fit(self, lm: LM, users: Sequence[User]) -> list[Patch]:
-        """One low-rank patch a user with all the user's facts trained into it."""
-        maker = Maker(lm, self.name, self.kind, self.config)
-        first, last = layer_index(self.config.first_layer, lm), layer_index(self.config.last_layer, lm)
-        downs = lm.structure.down[first : last + 1]
-        busy = [user for user in users if user.facts]
-        factors = [self._start(lm, downs) for _ in busy]
-        scale = self.config.alpha / self.config.rank
+    def start(self, lm: LM, facts: Sequence[Sequence[Fact]]) -> Trainable:
+        """Factors whose product is zero, in each layer of the range, for each user."""
+        return _Factors(lm, self.config, len(facts))
 
-        def edits_of(present: list[int]) -> RowEdits:
-            edits = {}
-            for down in downs:
-                a = torch.stack([factors[at][down.path][0] for at in present]) * scale
-                b = torch.stack([factors[at][down.path][1] for at in present])
-                edits[down.path] = low_rank(a.to(lm.dtype), b.to(lm.dtype))
-            return RowEdits(edits)
 
-        parameters = [[tensor for pair in own.values() for tensor in pair] for own in factors]
-        with frozen(lm.model):
-            results = train(lm, busy, parameters, edits_of, first, self.config) if busy else []
-        found: dict[int, Patch] = {}
-        for user, own, result in zip(busy, factors, results, strict=True):
-            tensors = low_rank_tensors({path: (a * scale, b) for path, (a, b) in own.items()})
-            found[id(user)] = maker.patch(
-                user,
-                {} if result.failure else tensors,
-                metrics=result.metrics,
-                failure=result.failure,
-                share=len(busy),
+class _Factors(Trainable):
+    """Zero A (d_out, r) and random B (r, d_in) of each layer, for each user; the random numbers are the seed's own."""
+
+    def __init__(self, lm: LM, config: LoraConfig, users: int) -> None:
+        self.lm, self.scale = lm, config.alpha / config.rank
+        self.layer = layer_index(config.first_layer, lm)
+        downs = lm.structure.down[self.layer : layer_index(config.last_layer, lm) + 1]
+        generator = torch.Generator().manual_seed(config.seed)
+        first = {
+            down.path: (
+                torch.zeros(down.d_out, config.rank),
+                (torch.rand(config.rank, down.d_in, generator=generator) * 2 - 1) / math.sqrt(down.d_in),
             )
-        return [found.get(id(user)) or maker.patch(user) for user in users]
+            for down in downs
+        }
+        self.factors = [
+            {path: tuple(t.clone().to(lm.device).requires_grad_(True) for t in pair) for path, pair in first.items()}
+            for _ in range(users)
+        ]
+        self.parameters = [[tensor for pair in own.values() for tensor in pair] for own in self.factors]
 
-    def _start(self, lm: LM, downs: Sequence[Projection]) -> dict[str, tuple[Tensor, Tensor]]:
-        """Zero A (d_out, r) and random B (r, d_in) of each layer; the random numbers are the seed's own."""
-        generator = torch.Generator().manual_seed(self.config.seed)
-        factors = {}
-        for down in downs:
-            b = (torch.rand(self.config.rank, down.d_in, generator=generator) * 2 - 1) / math.sqrt(down.d_in)
-            a = torch.zeros(down.d_out, self.config.rank)
-            factors[down.path] = (
-                a.to(lm.device).requires_grad_(True),
-                b.to(lm.device).requires_grad_(True),
-            )
-        return factors
+    def edits(self, users: Sequence[int]) -> RowEdits:
+        edits = {}
+        for path in self.factors[0]:
+            a, b = (torch.stack([self.factors[at][path][side] for at in users]) for side in (0, 1))
+            edits[path] = low_rank((a * self.scale).to(self.lm.dtype), b.to(self.lm.dtype))
+        return RowEdits(edits)
+
+    def tensors(self, user: int) -> dict[str, Tensor]:
+        """The factors with the scale inside A."""
+        return low_rank_tensors({path: (a * self.scale, b) for path, (a, b) in self.factors[user].items()})

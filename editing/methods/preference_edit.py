@@ -257,7 +257,7 @@ class FactEdit:
         self.lesson = lesson
         self.asked = _in_turn(*lesson.asked.values())
         self.held = _in_turn(*lesson.held.values())
-        self.target: tuple[int, ...] = (*lm.prompts.answer_ids(fact.target), _end(lm))
+        self.target: tuple[int, ...] = (*lm.prompts.answer_ids(fact.target), lm.end_id)
         self.gates = torch.empty(0)
         """B, (k, d_in)."""
         self.unseen: dict[str, float] = {}
@@ -513,9 +513,3 @@ def _spread(rows: Tensor) -> Tensor:
 def _in_turn(*kinds: Sequence[str]) -> tuple[str, ...]:
     """All texts, the kinds taking turns."""
     return unique(text for text in chain.from_iterable(zip_longest(*kinds)) if text is not None)
-
-
-def _end(lm: LM) -> int:
-    """The token that ends an answer."""
-    turn_end = lm.prompts.turn_end()
-    return turn_end if turn_end is not None else min(lm.stop_ids)

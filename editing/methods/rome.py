@@ -52,6 +52,8 @@ class RomeConfig(Section):
     """Of Adam."""
     stop_below: float
     """Objective at which a fact is done."""
+    train_end: bool
+    """Whether the end of the answer is part of the target, so that the model stops behind it."""
     weight_decay: float
     """Weight of |delta| / |v|^2 in the objective."""
     max_norm: float
@@ -172,7 +174,7 @@ class Rome(Method[RomeConfig]):
         return problems, rows, refused
 
     def _problem(self, lm: LM, user: int, fact: Fact, rows: list[Row]) -> _Problem:
-        target = lm.prompts.answer_ids(fact.target)
+        target = target_ids(lm, fact, self.config)
         first = len(rows)
         added = []
         for prompt in in_context_prompts(lm, fact.question, self.config.contexts):
@@ -290,6 +292,11 @@ class ValueSearch:
         delta, bound = self.deltas[at].data, self.config.max_norm * self.norms[at]
         if delta.norm() > bound:
             delta.mul_(bound / delta.norm())
+
+
+def target_ids(lm: LM, fact: Fact, config: RomeConfig) -> tuple[int, ...]:
+    """Tokens the value is optimised to make likely behind the question."""
+    return (*lm.prompts.answer_ids(fact.target), *([lm.end_id] if config.train_end else []))
 
 
 def divergence(edited: Tensor, base: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
 """Scores as pure functions of verdicts; docs/protocol.md defines each of them."""
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Version of docs/protocol.md; results of two versions never stand in one table."""

@@ -36,8 +36,8 @@ class Counts:
         return Counts(tuple(users), self.right[rows], self.scored[rows], self.unscored)
 
 
-def count(observed: Iterable[tuple[str, str, bool | None]], columns: Sequence[str]) -> Counts:
-    """Counts of (user, column, right) triples; right is None for an unscored answer."""
+def count(observed: Iterable[tuple[str, str, float | None]], columns: Sequence[str]) -> Counts:
+    """Counts of (user, column, value) triples: right or not, or a quantity; None for an unscored answer."""
     rows = [row for row in observed if row[1] in set(columns)]
     users = tuple(sorted({user for user, _, _ in rows}))
     at_user, at_column = {u: i for i, u in enumerate(users)}, {c: i for i, c in enumerate(columns)}
@@ -70,6 +70,15 @@ def share_estimates(counts: Counts, plan: Plan, *, higher_is_better: bool = True
         _estimate(drawn[:, j], _wilson_of(counts, [j], plan), counts, [j], plan, higher_is_better)
         for j in range(counts.right.shape[1])
     ]
+
+
+def mean_estimates(counts: Counts, plan: Plan) -> tuple[list[Estimate], Estimate]:
+    """The mean of every column and the unweighted mean of the columns; of quantities of which less is better."""
+    drawn = shares(draws(len(counts.users), plan), counts.right, counts.scored)
+    columns = [
+        _estimate(drawn[:, [j]].mean(axis=1), None, counts, [j], plan, False) for j in range(counts.right.shape[1])
+    ]
+    return columns, _estimate(drawn.mean(axis=1), None, counts, range(counts.right.shape[1]), plan, False)
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,7 @@ def headline_difference(first: Counts, second: Counts, plan: Plan) -> Difference
 
 def _estimate(
     drawn: Floats,
-    without_width: tuple[float, float],
+    without_width: tuple[float, float] | None,
     counts: Counts,
     columns: Sequence[int],
     plan: Plan,
@@ -149,7 +158,7 @@ def _estimate(
     found = interval(drawn[1:], plan.confidence)
     if np.isnan(value) or found is None:
         return Estimate(None, None, None, n, unscored, higher_is_better)
-    low, high = without_width if found[0] == found[1] else found
+    low, high = without_width if without_width and found[0] == found[1] else found
     return Estimate(value, min(low, value), max(high, value), n, unscored, higher_is_better)
 
 

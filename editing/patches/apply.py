@@ -16,11 +16,13 @@ from editing.metrics.degenerate import is_degenerate
 from editing.patches.compose import compose
 from editing.patches.gate import lets_in
 from editing.patches.patch import Manifest, Patch, PatchKind, PromptPlan
-from editing.patches.rowwise import RowEdits, chained, stacked_factors, stacked_weights
+from editing.patches.rowwise import RowEdits, chained, stacked_codebooks, stacked_factors, stacked_weights
 from pipeline.core.errors import InputError
 
 BARE = PromptPlan()
 """The plan of a question that is asked as it is."""
+TOKENS_PER_READ = 2048
+"""Upper bound of tokens read at once where logits are wanted: those of all of them may have to be held."""
 
 NOBODY = Patch(
     Manifest(
@@ -52,9 +54,9 @@ class Reply(NamedTuple):
 def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
     """The model as each of these users should meet it; patch i is user i of the Responder.
 
-    Users of prompt, low-rank and dense patches answer in one batch, through hooks: no weight of the model is changed.
-    Kinds that cannot be told apart by row are put in one user at a time, while that user's questions are answered.
-    A question that a patch's gate does not let in is answered by the model as it is.
+    Users of prompt, low-rank, dense and codebook patches answer in one batch, through hooks: no weight of the model is
+    changed. Kinds that cannot be told apart by row are put in one user at a time, while that user's questions are
+    answered. A question that a patch's gate does not let in is answered by the model as it is.
 
     Raises:
         InputError: a patch was made for other weights.
@@ -65,9 +67,25 @@ def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
     like = lm.structure.down[0].parameter.detach()
     factors = stacked_factors([p.factors() if p.manifest.kind == "low_rank" else {} for p in patches], like)
     weights = stacked_weights([p.tensors if p.manifest.kind == "dense" else {} for p in patches], lm)
-    edits = RowEdits(chained(weights, factors))
+    codebooks = stacked_codebooks([p.codebooks() if p.manifest.kind == "codebook" else {} for p in patches], like)
+    edits = RowEdits(chained(weights, factors, codebooks))
     with edits.attached(lm):
         yield Responder(lm, patches, edits)
+
+
+def nobody(lm: LM) -> Patch:
+    """The patch of a user nothing is known about: the base model."""
+    plan = Manifest(
+        kind="prompt",
+        method="none",
+        config_sha256="",
+        model=lm.name,
+        weights_sha256=lm.weights_sha256,
+        user_id="",
+        preference_ids=(),
+        plan=BARE,
+    )
+    return Patch(plan, {})
 
 
 def check_fits(lm: LM, patch: Patch) -> None:
@@ -94,7 +112,7 @@ class Responder:
         self, users: Sequence[int], questions: Sequence[str], *, max_new_tokens: int, batch_size: int
     ) -> list[Reply]:
         """Greedy answers, in order; question i is asked as user `users[i]`."""
-        users = self._let_in(users, questions)
+        users = self.asking(users, questions)
         plans = [self._patches[user].manifest.plan or BARE for user in users]
         talks = [compose(plan, question) for plan, question in zip(plans, questions, strict=True)]
         replies: list[Reply | None] = [None] * len(users)
@@ -115,31 +133,47 @@ class Responder:
 
     def log_probs(self, users: Sequence[int], questions: Sequence[str], answers: Sequence[str]) -> list[float]:
         """Log probability of each answer (summed over its tokens) after its question, as user `users[i]`."""
-        users = self._let_in(users, questions)
-        rows = []
-        targets = []
-        for user, question, answer in zip(users, questions, answers, strict=True):
-            prompt = self._lm.prompts.prompt(compose(self._patches[user].manifest.plan or BARE, question))
-            targets.append(self._lm.prompts.answer_ids(answer))
-            rows.append(target_row(prompt, targets[-1], start=0))
-        found = [0.0] * len(rows)
+        users = self.asking(users, questions)
+        targets = [self._lm.prompts.answer_ids(answer) for answer in answers]
+        prompts = [self.prompt(user, question) for user, question in zip(users, questions, strict=True)]
+        rows = [target_row(prompt, target, start=0) for prompt, target in zip(prompts, targets, strict=True)]
+        return [total for total, _ in self.score(users, rows, targets)]
 
-        def score(index: list[int]) -> None:
-            replay = Replay(self._lm, [rows[i] for i in index], layer=0)
-            for batch in replay.passes(range(len(index))):
-                self._edits.select([users[index[i]] for i in batch], self._lm.device)
-                with torch.no_grad():
-                    log_p = replay.run(batch).float().log_softmax(-1)
-                ids = torch.tensor([t for i in batch for t in targets[index[i]]], device=log_p.device)
-                picked = torch.split(log_p.gather(1, ids[:, None])[:, 0], [len(targets[index[i]]) for i in batch])
-                for i, values in zip(batch, picked, strict=True):
-                    found[index[i]] = float(values.sum())
+    def prompt(self, user: int, question: str) -> Prompt:
+        """The prompt in which `user` asks; of plans with several turns the first."""
+        return self._lm.prompts.prompt(compose(self._patches[user].manifest.plan or BARE, question))
 
-        self._by_model_state(users, score)
+    def score(
+        self, users: Sequence[int], rows: Sequence[Row], targets: Sequence[Sequence[int]]
+    ) -> list[tuple[float, bool]]:
+        """For each row, the summed log probability of its target tokens and whether greedy decoding writes them."""
+        found = [(0.0, False)] * len(rows)
+
+        def add(i: int, logits: torch.Tensor) -> None:
+            ids = torch.tensor(targets[i], device=logits.device)
+            log_p = logits.log_softmax(-1).gather(1, ids[:, None]).sum()
+            found[i] = float(log_p), bool((logits.argmax(-1) == ids).all())
+
+        self.read(users, rows, add)
         return found
 
-    def _let_in(self, users: Sequence[int], questions: Sequence[str]) -> list[int]:
-        """The users, with NOBODY in place of one whose gate does not let the question in."""
+    def read(self, users: Sequence[int], rows: Sequence[Row], each: Callable[[int, torch.Tensor], None]) -> None:
+        """Call `each(i, logits)` for every token row, read as user `users[i]`; logits: (kept, vocabulary)."""
+
+        def some(index: list[int]) -> None:
+            replay = Replay(self._lm, [rows[i] for i in index], layer=0)
+            for batch in replay.passes(range(len(index)), TOKENS_PER_READ):
+                self._edits.select([users[index[i]] for i in batch], self._lm.device)
+                with torch.no_grad():
+                    logits = replay.run(batch).float()
+                parts = torch.split(logits, [len(rows[index[i]].keep) for i in batch])
+                for i, part in zip(batch, parts, strict=True):
+                    each(index[i], part)
+
+        self._by_model_state(users, some)
+
+    def asking(self, users: Sequence[int], questions: Sequence[str]) -> list[int]:
+        """The users as `read` and `score` are to meet them: NOBODY for one whose gate does not let the question in."""
         nobody = len(self._patches) - 1
         pairs = zip(users, questions, strict=True)
         return [user if lets_in(self._patches[user], question) else nobody for user, question in pairs]
@@ -165,6 +199,10 @@ class Responder:
 
     def _by_model_state(self, users: Sequence[int], run: Callable[[list[int]], None]) -> None:
         """Call `run` with the rows that share a state of the model: all row-wise users at once, others one by one."""
+        if any(module.training for module in self._lm.model.modules()):
+            raise RuntimeError(
+                f"{self._lm.name} is in training mode; a method left it there, and answers would differ."
+            )
         alone = [user for user in dict.fromkeys(users) if self._patches[user].manifest.kind in ALONE]
         together = [i for i, user in enumerate(users) if user not in alone]
         if together:

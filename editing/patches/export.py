@@ -10,6 +10,7 @@ from typing import Any, cast
 import safetensors.torch
 import torch
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from editing.lm.load import LM
 from editing.patches.apply import check_fits, in_place
@@ -95,7 +96,7 @@ def merged(lm: LM, patch: Patch) -> Iterator[None]:
     """
     check_fits(lm, patch)
     _refuse_gate(patch)
-    if not patch.tensors:
+    if patch.manifest.kind not in ("dense", "low_rank") or not patch.tensors:
         raise InputError(f"The patch changes no weights ({patch.manifest.failure or patch.manifest.kind}).")
     with in_place(lm, merged_weights(lm, patch)):
         yield
@@ -106,10 +107,9 @@ def merged_weights(lm: LM, patch: Patch) -> dict[str, torch.Tensor]:
     if patch.manifest.kind == "dense":
         return dict(patch.tensors)
     parameters = dict(lm.model.named_parameters())
-    transposed = {down.path: down.transposed for down in lm.structure.down}
     found = {}
     for path, (a, b) in patch.factors().items():
         weight = parameters[f"{path}.weight"].detach()
         change = (a @ b).to(weight)
-        found[f"{path}.weight"] = weight + (change.T if transposed.get(path, False) else change)
+        found[f"{path}.weight"] = weight + (change.T if isinstance(lm.model.get_submodule(path), Conv1D) else change)
     return found

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -24,6 +24,17 @@ PATCH_FORMAT = 1
 PatchKind = Literal["prompt", "low_rank", "dense", "codebook", "soft_prompt"]
 """prompt: text around the question. low_rank: factors A (d_out, k) and B (k, d_in) added to a matrix. dense: whole
 changed matrices. codebook: keys and values looked up in a layer. soft_prompt: input embeddings before the question."""
+
+
+class Codebook(NamedTuple):
+    """What a codebook patch puts in place of a module's output; entry i is row i of all three."""
+
+    keys: Tensor
+    """Inputs of the module that an entry answers to, (n, d_in)."""
+    values: Tensor
+    """Outputs in their place, (n, d_out)."""
+    radii: Tensor
+    """Euclidean distance from its key up to which an entry answers, (n,)."""
 
 
 class PromptPlan(BaseModel):
@@ -92,7 +103,8 @@ class Patch:
     manifest: Manifest
     """What it is."""
     tensors: Mapping[str, Tensor]
-    """low_rank: "<module path>.A" and ".B". dense: the new value of a weight by its full name. `gate`: see gate.py."""
+    """low_rank: "<module path>.A" and ".B". dense: the new value of a weight by its full name. codebook: "<module
+    path>.keys", ".values" and ".radii". gate: see gate.py."""
 
     def __post_init__(self) -> None:
         """Keep own copies of the tensors."""
@@ -116,6 +128,11 @@ class Patch:
         """Module path -> (A, B) of a low-rank patch."""
         paths = [name[: -len(".A")] for name in self.tensors if name.endswith(".A")]
         return {path: (self.tensors[f"{path}.A"], self.tensors[f"{path}.B"]) for path in paths}
+
+    def codebooks(self) -> dict[str, Codebook]:
+        """Module path -> codebook of a codebook patch."""
+        paths = [name[: -len(".keys")] for name in self.tensors if name.endswith(".keys")]
+        return {path: Codebook(*(self.tensors[f"{path}.{part}"] for part in Codebook._fields)) for path in paths}
 
     def save(self, path: Path) -> None:
         """Write the patch as one safetensors file, whole or not at all."""
@@ -143,3 +160,8 @@ class Patch:
 def low_rank_tensors(factors: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     """Tensors of a low-rank patch from module path -> (A, B)."""
     return {f"{path}.{side}": t for path, pair in factors.items() for side, t in zip("AB", pair, strict=True)}
+
+
+def codebook_tensors(codebooks: Mapping[str, Codebook]) -> dict[str, Tensor]:
+    """Tensors of a codebook patch from module path -> codebook."""
+    return {f"{path}.{part}": t for path, book in codebooks.items() for part, t in book._asdict().items()}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from editing.lm.load import LM
+from editing.patches.patch import Codebook
 
 RowEdit = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(input (b, t, d_in), output (b, t, d_out), user of each row (b,)) -> edited output."""
@@ -92,6 +93,43 @@ def swapped(weights: Sequence[Tensor | None], bias: Tensor | None) -> RowEdit:
         return found
 
     return edit
+
+
+def codebook(keys: Tensor, values: Tensor, radii: Tensor) -> RowEdit:
+    """Row r of user u puts the value of the nearest key in place of the output, wherever that key's radius is reached.
+
+    `keys` is (users, n, d_in), `values` (users, n, d_out), `radii` (users, n). Every position asks for itself, so that
+    answers do not depend on how prompts are padded or cut into passes. A negative radius is never reached.
+    """
+
+    def edit(x: Tensor, output: Tensor, rows: Tensor) -> Tensor:
+        # The matrix form of the distance cancels where it matters most: at the key itself.
+        distances = torch.cdist(x.float(), keys[rows].float(), compute_mode="donot_use_mm_for_euclid_dist")
+        distances = distances.masked_fill(radii[rows][:, None] < 0, torch.inf)
+        nearest, which = distances.min(-1)
+        hit = nearest <= radii[rows].gather(1, which)
+        found = values[rows[:, None], which].to(output.dtype)
+        return torch.where(hit[..., None], found, output)
+
+    return edit
+
+
+def stacked_codebooks(users: Sequence[Mapping[str, Codebook]], like: Tensor) -> dict[str, RowEdit]:
+    """Row edits of many users' codebooks, by module path; a user without one at a module keeps its output."""
+    edits: dict[str, RowEdit] = {}
+    for path in sorted({path for books in users for path in books}):
+        own = [books.get(path) for books in users]
+        size = max(len(book.radii) for book in own if book)
+        keys, values, radii = [], [], []
+        for book in own:
+            first = book or next(other for other in own if other)
+            used = len(book.radii) if book else 0
+            missing = (0, 0, 0, size - used)
+            keys.append(torch.nn.functional.pad(first.keys[:used].to(like.device), missing))
+            values.append(torch.nn.functional.pad(first.values[:used].to(like.device), missing))
+            radii.append(torch.nn.functional.pad(first.radii[:used].to(like.device), (0, size - used), value=-1.0))
+        edits[path] = codebook(torch.stack(keys), torch.stack(values), torch.stack(radii))
+    return edits
 
 
 def stacked_weights(users: Sequence[Mapping[str, Tensor]], lm: LM) -> dict[str, RowEdit]:

@@ -175,6 +175,10 @@ CONTROL_KINDS = (QuestionKind.UNSTATED, QuestionKind.IRRELEVANT, QuestionKind.OT
 """Kinds in whose answer the target must not show up."""
 
 
+Origin = Literal["mined", "generated", "template"]
+"""mined: written by a user; generated: by a language model; template: a sentence we wrote."""
+
+
 class DraftQuestion(Record):
     """One question of a draft, before validation."""
 
@@ -182,7 +186,7 @@ class DraftQuestion(Record):
     """Which of the eight kinds it claims to be."""
     text: str
     """The question, in the first person."""
-    origin: Literal["mined", "generated", "template"]
+    origin: Origin
     """mined: really asked by a user; generated: by the model; template: a sentence we wrote."""
     query_id: str | None
     """Id of the mined query it comes from; None unless origin is mined."""
@@ -236,6 +240,10 @@ class Draft(Record):
     """Questions of all kinds."""
     provenance: Provenance
     """What wrote it."""
+    origin: Origin = "mined"
+    """Where the statement comes from; template: an update of a mined one that we wrote."""
+    superseded_by: str | None = None
+    """Id of the same user's later preference that replaces this one; None while it holds."""
 
 
 Split = Literal["train", "validation", "test"]
@@ -272,10 +280,14 @@ class Preference(Record):
     """Split of the user."""
     provenance: Provenance
     """What wrote it."""
+    origin: Origin = "mined"
+    """Where the statement comes from; template: an update of a mined one that we wrote."""
+    superseded_by: str | None = None
+    """Id of the same user's later preference that replaces this one; None while it holds."""
 
 
 class Difficulty(Record):
-    """The measured numbers behind a difficulty tag; see docs/protocol.md."""
+    """The measured numbers behind a difficulty tag; see docs/dataset.md."""
 
     statement_overlap: float = Field(ge=0, le=1)
     """Share of the question's content words that stand in the statement."""
@@ -285,6 +297,11 @@ class Difficulty(Record):
     """Cosine of the sentence embeddings of question and statement."""
     statement_rank: int = Field(ge=1)
     """Rank of the statement among all statements of the split's pool by similarity to the question; 1 is best."""
+    solve_rate_with: float | None = Field(default=None, ge=0, le=1)
+    """Share of a reference model's replies that say the target when the statement stands in the prompt; None where
+    it was not asked."""
+    solve_rate_without: float | None = Field(default=None, ge=0, le=1)
+    """The same without the statement: what can be guessed."""
 
 
 class Question(Record):
@@ -300,7 +317,7 @@ class Question(Record):
     """One of the eight kinds."""
     text: str
     """The question, in the first person."""
-    origin: Literal["mined", "generated", "template"]
+    origin: Origin
     """Where the text comes from."""
     query_id: str | None
     """Id of the mined query; None unless origin is mined."""
@@ -345,6 +362,12 @@ class Answer(Record):
     """Newly generated tokens."""
     degenerate: bool
     """Whether the answer repeats itself; rule in docs/protocol.md."""
+    seed: int = 0
+    """Seed of `edit.seeds` the method was fitted with; 0 for methods that draw no numbers."""
+    base_text: str | None = None
+    """What the unedited model answers to the same question; controls only."""
+    kl: float | None = None
+    """KL of the next-token distributions from the unedited model, in nats; controls only; docs/protocol.md."""
 
 
 class Verdict(Record):

@@ -53,6 +53,36 @@ _EMPTY_HEADS = frozenset(
 )
 
 
+class Update(Section):
+    """How a user says that their value of a type has changed."""
+
+    says: str
+    """The sentence, with {old} and {new}; {an old} and {an new} take an article."""
+    values: tuple[str, ...]
+    """New values."""
+
+    def statement(self, old: str, new: str) -> str:
+        """The sentence that `old` has become `new`."""
+        given = {"old": old, "new": new}
+        return re.sub(
+            r"\{(an )?(old|new)\}",
+            lambda match: with_article(given[match[2]]) if match[1] else given[match[2]],
+            self.says,
+        )
+
+
+_COUNTED = frozenset("a an the my one two three four five six seven eight nine ten several many some".split())
+
+
+def with_article(noun: str) -> str:
+    """`noun` with "a" or "an"; a proper name, a number, a counted noun or a plural stays as it is."""
+    first, last = noun.split()[0], noun.split()[-1]
+    plural = last.endswith("s") and not last.endswith("ss")
+    if not noun[0].islower() or plural or first in _COUNTED:
+        return noun
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 class AttributeType(Section):
     """One attribute type of taxonomy.yaml."""
 
@@ -80,6 +110,8 @@ class AttributeType(Section):
     """Other names for it, the closest first."""
     prototypes: tuple[str, ...]
     """Statements of this type."""
+    update: Update | None
+    """How its value changes; None where a user can have several values at once, or where it does not change."""
 
     def named(self, name: str) -> AttributeType:
         """This dynamic type with `name` filled in; "favourite colour" also fills "{thing}" with "colour"."""
@@ -121,9 +153,9 @@ class Found(NamedTuple):
 def taxonomy() -> tuple[AttributeType, ...]:
     """All attribute types, in the order in which they are tried."""
     text = importlib.resources.files(__package__).joinpath("taxonomy.yaml").read_text(encoding="utf-8")
-    flags = {"broad": False, "loose": False, "dynamic": False}
+    unless_given = {"broad": False, "loose": False, "dynamic": False, "update": None}
     return tuple(
-        parse_section({"name": name, **flags, **entry}, AttributeType, where=f"taxonomy.yaml: {name}")
+        parse_section({"name": name, **unless_given, **entry}, AttributeType, where=f"taxonomy.yaml: {name}")
         for name, entry in yaml.safe_load(text).items()
     )
 

@@ -119,14 +119,14 @@ class Composer:
         """The questions of the four kinds and the controls; no two alike."""
         chosen: list[DraftQuestion] = []
         for options, count in self._plan(topic):
-            chosen += _first_valid(options, count, chosen, lambda q: not self._faults(topic, q))
+            chosen += first_valid(options, count, chosen, lambda q: not self._faults(topic, q))
         return tuple(chosen)
 
     def _plan(self, topic: Topic) -> Iterator[tuple[Iterable[DraftQuestion], int]]:
-        yield _ours(topic, K.EXPLICIT, rotate=False), 1
+        yield ours(topic, K.EXPLICIT, rotate=False), 1
         for kind in _WRITTEN:
             best = sorted(self._accepted[topic.id][kind], key=lambda ranked: -ranked.score)
-            yield [*(ranked.question for ranked in best), *_ours(topic, kind, rotate=True)], 1
+            yield [*(ranked.question for ranked in best), *ours(topic, kind, rotate=True)], 1
         said = [s.self_contained for s in self._by_user.get(topic.statement.user_id, [])]
         yield self._unstated(topic), 1
         yield irrelevant_order(topic.id, self._queries, self._relevance(topic), self._config.matching.max_irrelevant), 1
@@ -231,18 +231,12 @@ def _texts(topics: Sequence[Topic], statements: Sequence[Statement]) -> Iterator
         yield from _all_questions(topic.kind)
 
 
-def _vocabulary(statements: Sequence[Statement], queries: Sequence[Query]) -> set[str]:
-    """The stems of all words in mined texts and in our questions."""
-    mined = [*(statement.self_contained for statement in statements), *(query.text for query in queries)]
-    ours = [text for kind in taxonomy() for text in (*kind.explicit, *_all_questions(kind))]
-    return {stem for text in (*mined, *ours) for stem in stems(text)}
-
-
 def _all_questions(kind: AttributeType) -> list[str]:
     return [text for group in _WRITTEN for text in kind.questions(group)]
 
 
-def _ours(topic: Topic, kind: QuestionKind, *, rotate: bool) -> list[DraftQuestion]:
+def ours(topic: Topic, kind: QuestionKind, *, rotate: bool) -> list[DraftQuestion]:
+    """The questions we wrote for the topic's attribute type; rotated, they begin at a place the topic decides."""
     texts = topic.kind.questions(kind)
     return [
         DraftQuestion(kind=kind, text=text, origin="template", query_id=None, accepted=(topic.target, *topic.aliases))
@@ -250,9 +244,10 @@ def _ours(topic: Topic, kind: QuestionKind, *, rotate: bool) -> list[DraftQuesti
     ]
 
 
-def _first_valid(
+def first_valid(
     options: Iterable[DraftQuestion], count: int, taken: Sequence[DraftQuestion], valid: Callable[[DraftQuestion], bool]
 ) -> list[DraftQuestion]:
+    """The first `count` options that are valid and ask nothing that `taken` asks."""
     seen = {tuple(stems(question.text)) for question in taken}
     chosen: list[DraftQuestion] = []
     for question in options:

@@ -53,6 +53,8 @@ class GenerateConfig(Section):
     """Tokens of one reply at most."""
     cluster_size: int = Field(ge=1)
     """Members of a cluster, the original included."""
+    updates: int = Field(ge=0)
+    """Preferences at most that get an update written: a later statement of the same user that replaces them."""
     encoder_dtype: Literal["float32", "bfloat16"]
     """Precision of the sentence encoder."""
     ranking: RankingConfig

@@ -11,6 +11,7 @@ from pipeline.core.records import Draft, Dropped, Provenance, Query, Statement
 from pipeline.generate.composer import Composer, Encode
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.topics import Topic, find_topics
+from pipeline.generate.updates import with_updates
 from pipeline.generate.writer import Writer
 from pipeline.validate.config import RulesConfig
 from pipeline.validate.rules import check_draft
@@ -20,7 +21,7 @@ class Generated(NamedTuple):
     """What the stage passes on and what it keeps back."""
 
     drafts: list[Draft]
-    """One a statement with a known attribute, in the order of the statements."""
+    """One a statement with a known attribute, in the order of the statements; then the updates of some."""
     dropped: list[Dropped]
     """Statements without a draft."""
     counts: dict[str, Any]
@@ -51,7 +52,7 @@ def generate_drafts(
     topics, dropped = find_topics(statements, config.max_statements, rules)
     composer = Composer(topics, statements, queries, encode, config, rules)
     replies, errors = _sample(topics, writer, composer, config)
-    drafts = [
+    asked = [
         topic.draft(
             composer.questions(topic),
             Provenance(model=writer.model, prompts=writer.prompts, samples=replies[topic.id]),
@@ -59,8 +60,10 @@ def generate_drafts(
         )
         for topic in topics
     ]
+    drafts, *updates = with_updates(topics, asked, config.updates, config.cluster_size, rules)
     counts = {
-        "statements": {"in": len(statements), "out": len(drafts), "dropped": len(dropped)},
+        "statements": {"in": len(statements), "out": len(asked), "dropped": len(dropped)},
+        "updates": dict(zip(("mined", "written"), updates, strict=True)),
         "queries": len(queries),
         "users": len({draft.statement.user_id for draft in drafts}),
         "dropped_by_reason": dict(Counter(row.reason for row in dropped)),
@@ -84,7 +87,7 @@ def _sample(
         wanted = composer.lacking(topics)
         if not wanted:
             break
-        with progress(f"writing questions, sample {repeat + 1}", None, "replies") as advance:
+        with progress(f"writing questions, sample {repeat + 1}", writer.calls(wanted), "replies") as advance:
             samples = writer.write(wanted, repeat, advance)
         for written in samples:
             replies[written.topic.id] += written.replies

@@ -82,8 +82,7 @@ class Writer:
         Raises:
             LLMError: the endpoint is down, refuses the key, or the budget is used up; finished calls are kept.
         """
-        # Prompt by prompt, so that the server's prefix cache holds the examples from one call to the next.
-        asked = [(i, task, p) for task, p in self._tasks for i, (_, kinds) in enumerate(wanted) if task.kinds & kinds]
+        asked = self._asked(wanted)
         requests = [self._request(wanted[i][0], task, prompt, repeat) for i, task, prompt in asked]
         questions: list[list[DraftQuestion]] = [[] for _ in wanted]
         errors: list[list[str]] = [[] for _ in wanted]
@@ -96,6 +95,17 @@ class Writer:
         return [
             Written(topic, tuple(questions[i]), replies[i], tuple(errors[i])) for i, (topic, _) in enumerate(wanted)
         ]
+
+    def calls(self, wanted: Sequence[tuple[Topic, frozenset[QuestionKind]]]) -> int:
+        """How many replies `write` would ask for."""
+        return len(self._asked(wanted))
+
+    def _asked(self, wanted: Sequence[tuple[Topic, frozenset[QuestionKind]]]) -> list[tuple[int, Task, Prompt]]:
+        """Index of the topic, task and prompt of each call.
+
+        Prompt by prompt, so that the server's prefix cache holds the examples from one call to the next.
+        """
+        return [(i, task, p) for task, p in self._tasks for i, (_, kinds) in enumerate(wanted) if task.kinds & kinds]
 
     def estimate(self, topics: Sequence[Topic]) -> Estimate:
         """What one sample of every prompt for each topic would take."""

@@ -113,6 +113,7 @@ def _draft(source: str, record: Imported) -> Draft:
             for kind, text, origin in record.questions
         ),
         provenance=Provenance(model="as published", prompts={}, samples=0),
+        origin="generated",
     )
 
 

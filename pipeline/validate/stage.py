@@ -238,6 +238,8 @@ def _preference(draft: Draft, split: Split) -> Preference:
         license=statement.license,
         split=split,
         provenance=draft.provenance,
+        origin=draft.origin,
+        superseded_by=draft.superseded_by,
     )
 
 

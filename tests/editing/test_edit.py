@@ -9,15 +9,20 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import editing.runner as runner
+from editing.lm.load import LM
+from editing.lm.prompt import Prompt
+from editing.methods.registry import METHODS, method_class
+from editing.methods.rome import Rome
 from editing.patches.patch import Patch
-from editing.runner import Cell, EditSettings, edit_prompt, read_split, run_cell, texts_of, user_of
+from editing.runner import Cell, EditSettings, edit_prompt, histories, read_split, run_cell, texts_of, user_of
 from pipeline.core.errors import ConfigError, InputError
-from pipeline.core.records import Answer, Question
-from pipeline.core.tables import read_parquet
+from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, Preference, Question, QuestionKind
+from pipeline.core.tables import read_parquet, write_parquet
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def settings(checkpoint: Path) -> EditSettings:
         batch_size=16,
         dtype="float32",
         device="cpu",
-        seed=0,
+        seeds=(0,),
     )
 
 
@@ -75,6 +80,88 @@ def test_every_in_context_prompt_holds_the_statement(settings: EditSettings, rel
     assert all(told[answer.question_id] != answer.prompt_sha256 for answer in bare)
 
 
+def test_controls_come_with_the_base_model_s_answer_and_the_unedited_model_does_not_drift(
+    settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    bare = run(settings, "none", release, tmp_path)[1]
+    edited = run(settings, "rome", release, tmp_path)[1]
+    for kind in QuestionKind:
+        own = [answer for answer in edited if answer.kind == kind]
+        assert {answer.base_text is None for answer in own} == {kind in TARGET_KINDS}
+    assert [answer.base_text for answer in bare if answer.kind in CONTROL_KINDS] == [
+        answer.text for answer in bare if answer.kind in CONTROL_KINDS
+    ]
+    assert {answer.kl for answer in bare} == {None, 0.0}
+    assert all(answer.kl > 0 for answer in edited if answer.kl is not None)
+
+
+def test_a_method_that_draws_numbers_is_run_once_a_seed_and_others_once(
+    settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    both = settings.model_copy(update={"seeds": (3, 4)})
+    record, answers = run(both, "lora", release, tmp_path)
+    assert record["seeds"] == [3, 4]
+    assert [answer.seed for answer in answers] == [3] * 24 + [4] * 24
+    assert len(list((tmp_path / "lora" / "patches").iterdir())) == 6
+    alone = run(settings.model_copy(update={"seeds": (4,)}), "lora", release, tmp_path / "alone")[1]
+    assert answers[24:] == alone
+    record, answers = run(both, "rome", release, tmp_path)
+    assert (record["seeds"], len(answers)) == ([3], 24)
+
+
+@pytest.mark.parametrize("method", sorted(n for n in METHODS if method_class(n).kind == "prompt" and n != "none"))
+def test_the_hashed_prompt_of_a_prompt_method_holds_the_statement_for_every_kind(
+    method: str, settings: EditSettings, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: dict[str, str] = {}
+    real = Prompt.sha256.fget
+    assert real is not None
+
+    def remember(prompt: Prompt) -> str:
+        rendered[real(prompt)] = prompt.text
+        return real(prompt)
+
+    monkeypatch.setattr(Prompt, "sha256", property(remember))
+    monkeypatch.setattr("editing.patches.retrieve._vectors", lambda texts: np.ones((len(texts), 2), np.float32))
+    answers = run(settings, method, release, tmp_path)[1]
+    preferences, questions = read_split(release, "test", 3)
+    texts = {q.id: q.text for own in questions.values() for q in own}
+    told = {p.id: p.statement for p in preferences}
+    assert {answer.kind for answer in answers} == set(QuestionKind)
+    for answer in answers:
+        prompt = rendered[answer.prompt_sha256]
+        assert texts[answer.question_id] in prompt
+        # Retrieval by words finds nothing for a question that shares no word with any statement.
+        if method != "rag_bm25":
+            assert told[answer.preference_id] in prompt
+
+
+def test_a_model_in_training_mode_is_not_asked(
+    settings: EditSettings, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Rome.fit
+
+    def careless(self: Rome, lm: LM, users: Any) -> list[Patch]:
+        patches = real(self, lm, users)
+        lm.structure.layers[-1].train()
+        return patches
+
+    monkeypatch.setattr(Rome, "fit", careless)
+    with pytest.raises(RuntimeError, match="training mode"):
+        run(settings, "rome", release, tmp_path)
+
+
+def test_all_methods_answer_with_the_same_format_seed_and_decoding(
+    settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    footings = [
+        (record["model"]["dtype"], record["decoding"], record["max_new_tokens"], record["prompt_sha256"])
+        for method in ("none", "in_context", "ft_m", "rome", "lora")
+        for record, _ in [run(settings, method, release, tmp_path)]
+    ]
+    assert len(set(footings)) == 1
+
+
 def test_two_runs_give_the_same_answers(settings: EditSettings, release: Path, tmp_path: Path) -> None:
     first = run(settings, "rome", release, tmp_path / "a")[1]
     assert run(settings, "rome", release, tmp_path / "b")[1] == first
@@ -91,7 +178,7 @@ def test_a_finished_group_is_not_fitted_again(
 
     expected = run(settings, "rome", release, tmp_path / "other")[1]
     with monkeypatch.context() as patched, pytest.raises(OSError, match="no space"):
-        patched.setattr(runner, "_write", full)
+        patched.setattr(runner, "write_parquet", full)
         run(settings, "rome", release, tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(runner, "_fitted", fail)
@@ -194,3 +281,12 @@ def test_the_command_says_an_error_in_one_line_and_exits_with_1(tmp_path: Path) 
     )
     assert found.exit_code == 1
     assert "Did you mean 'rome'" in found.output
+
+
+def test_a_preference_that_replaces_another_takes_no_part_in_the_ordinary_evaluation(release: Path) -> None:
+    path = release / "data" / "preferences-test.parquet"
+    old, new, *rest = sorted(read_parquet(path, Preference), key=lambda p: p.id)
+    pair = [old.model_copy(update={"superseded_by": new.id}), new.model_copy(update={"user_id": old.user_id})]
+    write_parquet(path, [*pair, *rest], Preference)
+    assert [p.id for p in read_split(release, "test", 10)[0]] == [p.id for p in (old, *rest)]
+    assert histories(release)[old.user_id] == (old.statement,)

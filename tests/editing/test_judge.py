@@ -8,10 +8,11 @@ from editing.judges.base import Ruling
 from editing.judges.config import JudgeConfig
 from editing.judges.registry import load_judge
 from editing.judging import judge_run, judged
+from editing.metrics import PROTOCOL_VERSION
 from pipeline.core.config import load_section
 from pipeline.core.errors import InputError
-from pipeline.core.records import Answer, Verdict
-from pipeline.core.tables import read_parquet, write_json
+from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, Verdict
+from pipeline.core.tables import read_parquet, write_json, write_parquet
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_every_answer_gets_one_verdict_of_every_judge(run, tmp_path, config):
 def test_scores_have_the_documented_form(run, tmp_path, config):
     scores = judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
     assert scores == json.loads((run / "scores.json").read_text())
-    assert set(scores) == {"judges", "degenerate_rate", "fact_accuracy", "hashes"}
+    assert set(scores) == {"judges", "degenerate_rate", "run_on_rate", "fact_accuracy", "controls", "hashes"}
     own = scores["judges"]["exact"]
     assert set(own) == {"sha256", "by_kind", "by_difficulty", "recall", "specificity", "headline"}
     assert set(own["headline"]) == {"value", "low", "high", "n", "n_unscored", "higher_is_better"}
@@ -52,6 +53,41 @@ def test_judging_twice_gives_the_same_bytes_and_leaves_no_cache(run, tmp_path, c
     judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
     assert first == [(run / name).read_bytes() for name in ("verdicts.parquet", "scores.json")]
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_run_on_and_drift_are_shares_and_means_of_what_the_answers_hold(run, tmp_path, config):
+    answers = list(read_parquet(run / "answers.parquet", Answer))
+    changed = [
+        a.model_copy(
+            update={
+                "finish": "length" if a.kind in TARGET_KINDS else "stop",
+                "text": "Hello, World" if a.kind in CONTROL_KINDS else a.text,
+                "base_text": {"neutral": "hello world!", "unstated": "Another."}.get(a.kind, a.base_text),
+                "kl": {"neutral": 1.0, "unstated": 3.0, "irrelevant": 0.0, "other_person": 0.0}.get(a.kind),
+            }
+        )
+        for a in answers
+    ]
+    write_parquet(run / "answers.parquet", changed, Answer)
+    scores = judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+    assert scores["run_on_rate"]["value"] == 0.5
+    flips, kl = scores["controls"]["flip_rate"], scores["controls"]["kl"]
+    assert (flips["by_kind"]["neutral"]["value"], flips["by_kind"]["unstated"]["value"]) == (0, 1)
+    assert flips["overall"]["value"] == pytest.approx(0.75)
+    assert (kl["by_kind"]["unstated"]["value"], kl["overall"]["value"]) == (3.0, 1.0)
+    assert (kl["overall"]["low"], kl["overall"]["n"]) == (1.0, 24)
+    assert not any(e["higher_is_better"] for e in (flips["overall"], kl["overall"], *kl["by_kind"].values()))
+
+
+def test_a_run_of_an_older_protocol_is_refused_with_the_reason(run, tmp_path, config):
+    record = json.loads((run / "run.json").read_text())
+    write_json(run / "run.json", {**record, "protocol": PROTOCOL_VERSION - 1})
+    with pytest.raises(InputError, match="made under version 1 of docs/protocol.md.*Run `edit` again"):
+        judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+    del record["protocol"]
+    write_json(run / "run.json", record)
+    with pytest.raises(InputError, match="made under version 1"):
+        judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
 
 
 class Killed(Exception):

@@ -1,16 +1,9 @@
-"""The page in a real browser, spoken to over Chromium's debugging pipe; skipped where Chromium is not installed."""
-
-import json
-import os
-import select
-import shutil
-import subprocess
-import sys
-import time
+"""The page in a real browser; skipped where Chromium is not installed."""
 
 import pytest
 
 from benchmarks import synthetic_results as made_up
+from benchmarks.chromium import CHROMIUM, Page
 from editing.board.table import LeaderboardConfig
 from editing.board.write import write_board
 from editing.judges.config import JudgeConfig
@@ -20,102 +13,8 @@ from pipeline.core.config import load_section
 from pipeline.core.records import Answer
 from pipeline.core.tables import read_parquet, write_parquet
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)")
 HOSTILE = "</script><script>window.hacked = true</script><img src=x onerror='window.hacked = true'>"
-TIMEOUT_S = 30
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run --window-size=1200,900 "
-    "--remote-debugging-pipe"
-).split()
-# Chromium reads commands from descriptor 3 and answers on descriptor 4; they are moved there just before it starts.
-LAUNCH = """
-import fcntl, os, sys
-ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
-os.dup2(ends[0], 3)
-os.dup2(ends[1], 4)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
-
-
-class Page:
-    """One tab of a headless Chromium."""
-
-    def __init__(self, profile):
-        here_reads, there_writes = os.pipe()
-        there_reads, here_writes = os.pipe()
-        command = [sys.executable, "-c", LAUNCH, str(there_reads), str(there_writes), CHROMIUM, *FLAGS]
-        self.process = subprocess.Popen(
-            [*command, f"--user-data-dir={profile}", "about:blank"],
-            pass_fds=(there_reads, there_writes),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(there_reads)
-        os.close(there_writes)
-        self.reads, self.writes = here_reads, here_writes
-        self.buffer, self.number, self.session, self.problems = b"", 0, None, []
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
-            self.send(f"{domain}.enable")
-
-    def send(self, method, **params):
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": params}
-        if self.session:
-            message["sessionId"] = self.session
-        os.write(self.writes, json.dumps(message).encode() + b"\0")
-        while True:
-            reply = self._receive()
-            if reply.get("id") == self.number:
-                assert "error" not in reply, reply
-                return reply["result"]
-
-    def _receive(self):
-        deadline = time.monotonic() + TIMEOUT_S
-        while b"\0" not in self.buffer:
-            ready, _, _ = select.select([self.reads], [], [], max(0, deadline - time.monotonic()))
-            assert ready, "Chromium does not answer"
-            self.buffer += os.read(self.reads, 1 << 20)
-        raw, self.buffer = self.buffer.split(b"\0", 1)
-        message = json.loads(raw)
-        if message.get("method") == "Runtime.exceptionThrown":
-            self.problems.append(message["params"]["exceptionDetails"])
-        if message.get("method") == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
-            self.problems.append(message["params"]["entry"]["text"])
-        return message
-
-    def open(self, address):
-        self.send("Page.navigate", url=address)
-        self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
-
-    def run(self, expression):
-        result = self.send("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in result, result
-        return result["result"].get("value")
-
-    def wait(self, expression):
-        deadline = time.monotonic() + TIMEOUT_S
-        while not self.run(expression):
-            assert time.monotonic() < deadline, expression
-
-    def press(self, key, code, text=""):
-        for kind in ("keyDown", "keyUp"):
-            self.send(
-                "Input.dispatchKeyEvent",
-                type=kind,
-                key=key,
-                code=key,
-                windowsVirtualKeyCode=code,
-                text=text if kind == "keyDown" else "",
-            )
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(TIMEOUT_S)
-        os.close(self.reads)
-        os.close(self.writes)
 
 
 @pytest.fixture(scope="module")

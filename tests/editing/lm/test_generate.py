@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from editing.lm.generate import common_prefix, generate
@@ -40,6 +40,33 @@ def test_an_answer_ends_by_itself_at_a_stop_token_and_otherwise_at_the_budget(ma
     assert free[0].ids[: len(found[0].ids)] == found[0].ids
     for before, after in zip(free, found, strict=True):
         assert before.ids[: len(after.ids)] == after.ids
+
+
+def test_only_new_tokens_are_returned_wherever_the_model_stops(make_lm: Callable[..., LM]) -> None:
+    lm = make_lm("llama")
+    texts = st.text(alphabet="abc xyz?", min_size=1, max_size=12)
+
+    @settings(max_examples=12, deadline=None)
+    @given(st.lists(texts, min_size=1, max_size=3), st.sets(st.integers(0, 260), max_size=120), st.booleans())
+    def check(questions: list[str], stops: set[int], grouped: bool) -> None:
+        stopping = LM(**{**vars(lm), "stop_ids": frozenset(stops)})
+        prompts = [lm.prompts.ask(question).ids for question in questions]
+        found = generate(
+            stopping, prompts, max_new_tokens=4, batch_size=2, groups=[0] * len(prompts) if grouped else None
+        )
+        for prompt, written in zip(prompts, found, strict=True):
+            ids = list(prompt)
+            finish = "length"
+            for _ in range(4):
+                with torch.no_grad():
+                    token = int(lm.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
+                if token in stops:
+                    finish = "stop"
+                    break
+                ids.append(token)
+            assert (list(written.ids), written.finish) == (ids[len(prompt) :], finish)
+
+    check()
 
 
 def test_memory_that_runs_out_halves_the_batch(make_lm: Callable[..., LM], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,103 @@
+"""Preferences that change: the same user says later that something else holds now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from pipeline.core.records import TARGET_KINDS, Draft, DraftQuestion, Provenance, content_id
+from pipeline.core.wording import content_stems
+from pipeline.generate.aliases import aliases
+from pipeline.generate.composer import first_valid, ours
+from pipeline.generate.controls import rotated
+from pipeline.generate.topics import Topic
+from pipeline.validate.config import RulesConfig
+from pipeline.validate.rules import question_faults
+
+_CHANGE = re.compile(r"\b(?:used to|no longer|any ?more|now|these days|nowadays|switched|changed)\b", re.IGNORECASE)
+
+
+class Changed(NamedTuple):
+    """Drafts with their changes."""
+
+    drafts: list[Draft]
+    """The given drafts, those that no longer hold marked `superseded_by`, then the updates that we wrote."""
+    mined: int
+    """Pairs in which the user said both."""
+    written: int
+    """Pairs whose later statement is a sentence of ours."""
+
+
+def with_updates(
+    topics: Sequence[Topic], drafts: Sequence[Draft], limit: int, size: int, rules: RulesConfig
+) -> Changed:
+    """Mark changes that users stated, and write an update for up to `limit` other preferences.
+
+    An update asks the questions of the preference it replaces, so that the same question has a new answer; those a
+    model wrote for the old value are replaced by ours. It stands in the same split, for it has the same user.
+
+    Args:
+        topics: The topics of `drafts`, in the same order.
+        drafts: Drafts that may change.
+        limit: Updates to write at most; which preferences get one depends on their ids alone.
+        size: Members of an update's cluster.
+        rules: Thresholds of the semantic rules.
+    """
+    later = dict(_stated(topics))
+    taken = {*later, *later.values()}
+    chosen = sorted((t.id for t in topics if t.kind.update is not None and t.id not in taken), key=content_id)[:limit]
+    written: dict[str, Draft] = {}
+    for topic, draft in zip(topics, drafts, strict=True):
+        if topic.id in chosen:
+            written[topic.id] = _update(topic, draft, size, rules)
+    replaced: Mapping[str, str] = {**later, **{old: new.id for old, new in written.items()}}
+    kept = [draft.model_copy(update={"superseded_by": replaced.get(draft.id)}) for draft in drafts]
+    return Changed([*kept, *written.values()], len(later), len(written))
+
+
+def _stated(topics: Iterable[Topic]) -> Iterator[tuple[str, str]]:
+    """Ids of the earlier and the later topic where a user says that a value has changed."""
+    last: dict[tuple[str, str], Topic] = {}
+    for topic in sorted(topics, key=lambda t: (t.statement.evidence.conversation, t.statement.evidence.turn)):
+        key = (topic.statement.user_id, topic.kind.name)
+        before = last.get(key)
+        if before is not None and topic.kind.update is not None and _CHANGE.search(topic.statement.text):
+            yield before.id, topic.id
+        last[key] = topic
+
+
+def _update(old: Topic, draft: Draft, size: int, rules: RulesConfig) -> Draft:
+    assert old.kind.update is not None
+    known = {stem for form in (old.target, *old.aliases) for stem in content_stems(form)}
+    values = rotated(f"{old.id}update", old.kind.update.values)
+    new = next((value for value in values if not known & content_stems(value)), values[0])
+    text = old.kind.update.statement(old.target, new)
+    statement = old.statement.model_copy(
+        update={
+            "id": content_id(old.statement.id, text),
+            "text": text,
+            "self_contained": text,
+            "redactions": (),
+            "history": (*old.statement.history, old.statement.id),
+        }
+    )
+    target = re.sub(r"^(?:an?|the) ", "", new)
+    topic = Topic(statement, old.kind, target, aliases(target, loose=old.kind.loose))
+    questions = tuple(_questions(topic, draft.questions, rules))
+    nothing_asked = Provenance(model="none", prompts={}, samples=0)
+    return topic.draft(questions, nothing_asked, size).model_copy(update={"origin": "template"})
+
+
+def _questions(topic: Topic, before: Sequence[DraftQuestion], rules: RulesConfig) -> Iterator[DraftQuestion]:
+    bare = topic.bare()
+    taken: list[DraftQuestion] = []
+    for question in before:
+        options = [question]
+        if question.kind in TARGET_KINDS:
+            again = question.model_copy(update={"accepted": (topic.target, *topic.aliases)})
+            same = [] if question.origin == "generated" else [again]
+            options = [*same, *ours(topic, question.kind, rotate=True)]
+        found = first_valid(options, 1, taken, lambda q: not any(True for _ in question_faults(bare, q, rules)))
+        taken += found
+        yield from found
