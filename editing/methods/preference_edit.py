@@ -87,8 +87,6 @@ class PreferenceEditConfig(LessonConfig):
     """Objective at which a user is done."""
     hold_weight: float
     """Weight of held prompts in the objective."""
-    kl_weight: float
-    """Weight, at held prompts, of the divergence of the next token from the unedited model's."""
     answer_tokens: int
     """Tokens of the base model's own answers that count as other text."""
     sentence_gate: float | None
@@ -405,14 +403,6 @@ def fit_values(lm: LM, layer: int, edits: Sequence[FactEdit], size: float, confi
     replay = Replay(lm, [case.row for case in cases], layer)
     free = [torch.zeros(down.d_out, len(edit.target), device=lm.device, requires_grad=True) for edit in edits]
 
-    held = [at for at, case in enumerate(cases) if not case.asked]
-    with torch.no_grad():
-        before = {
-            at: log_p
-            for batch in replay.passes(held)
-            for at, log_p in zip(batch, replay.run(batch).float().log_softmax(-1), strict=True)
-        }
-
     def backward(active: list[int]) -> list[float]:
         losses = dict.fromkeys(active, 0.0)
         for batch in replay.passes([at for at, case in enumerate(cases) if case.edit in losses]):
@@ -432,7 +422,7 @@ def fit_values(lm: LM, layer: int, edits: Sequence[FactEdit], size: float, confi
             parts = torch.split(logits.float(), [len(cases[at].row.keep) for at in batch])
             found = torch.stack(
                 [
-                    _objective(cases[at], part, edits[cases[at].edit].target, before.get(at), config)
+                    _objective(cases[at], part, edits[cases[at].edit].target, config.hold_margin)
                     for at, part in zip(batch, parts, strict=True)
                 ]
             )
@@ -481,18 +471,13 @@ def _ranked(edit: FactEdit, texts: Sequence[str], sign: int, ranks: Sequence[flo
     return [order[int(rank * len(order))] for rank in ranks] if order else []
 
 
-def _objective(
-    case: _Case, logits: Tensor, target: Sequence[int], before: Tensor | None, config: PreferenceEditConfig
-) -> Tensor:
-    """NLL of the target and its end; at a held prompt a smooth bound on the odds of its first token, and divergence."""
-    if before is None:
+def _objective(case: _Case, logits: Tensor, target: Sequence[int], margin: float) -> Tensor:
+    """NLL of the target and its end; at a held prompt a smooth bound on the odds of its first token."""
+    if case.asked:
         return case.weight * target_losses(logits, [target])[0]
-    after = logits[0].log_softmax(-1)
-    log_p = after[target[0]]
+    log_p = logits[0].log_softmax(-1)[target[0]]
     log_odds = log_p - torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
-    bound = torch.nn.functional.softplus(log_odds + config.hold_margin)
-    divergence = (before.exp() * (before - after)).sum()
-    return case.weight * (bound + config.kl_weight * divergence)
+    return case.weight * torch.nn.functional.softplus(log_odds + margin)
 
 
 def _adding(change: Tensor) -> RowEdit:
