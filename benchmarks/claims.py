@@ -83,11 +83,41 @@ def table(wanted: Sequence[str]) -> str:
     return "\n".join(lines) + "\n\n" + "\n".join(f"Measured on {stamp}." for stamp in stamps)
 
 
+def methods_table(claim: str) -> str:
+    """A Markdown table of all methods from the rows beside `claim`, by headline, or "not measured yet"."""
+    row = read().get(claim)
+    if row is None:
+        return "Not measured yet."
+    kinds = ("explicit", "rephrased", "implicit", "product", "unstated", "irrelevant", "other_person", "neutral")
+    lines = [
+        "| method | headline | recall | specificity | " + " | ".join(k.replace("_", " ") for k in kinds) + " | "
+        "headline, embedding judge | degenerate | s/edit | KiB/user | n |",
+        "|---|---|" + "---:|" * 15,
+    ]
+    found: dict[str, dict[str, Any]] = row["extra"]["table"]
+    for method, own in sorted(found.items(), key=lambda item: -item[1]["exact"]["headline"]):
+        exact, embedding = own["exact"], own["embedding"]
+        cells = [
+            f"`{method}`",
+            f"{exact['headline']:.2f} ({exact['low']:.2f} to {exact['high']:.2f})",
+            *(f"{exact[name]:.2f}" for name in ("recall", "specificity", *kinds)),
+            f"{embedding['headline']:.2f}",
+            f"{own['degenerate']:.3f}",
+            f"{own['seconds_per_edit']:.2g}",
+            f"{own['bytes_per_user'] / 1024:.3g}",
+            str(own["n"]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + f"\n\nMeasured on {row['machine']}, {row['date']}, by `{row['command']}`."
+
+
+_METHODS = re.compile(r"(<!-- methods: (?P<claim>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- claims: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fill(text: str) -> str:
-    """`text` with every block `<!-- claims: prefix ... -->` ... `<!-- end -->` made anew from the result files."""
+    """`text` with every block `<!-- claims: prefix ... -->` or `<!-- methods: claim -->` made anew from the results."""
+    text = _METHODS.sub(lambda m: f"{m.group(1)}{methods_table(m.group('claim'))}\n{m.group(3)}", text)
     return _BLOCK.sub(lambda m: f"{m.group(1)}{table(m.group('wanted').split())}\n{m.group(3)}", text)
 
 

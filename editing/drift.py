@@ -104,7 +104,7 @@ def _divergences(
         # Rounding may leave a distribution slightly below itself.
         found[at] = max(0.0, float((expected.exp() * (expected - after)).sum(-1).mean()))
 
-    for asked_as, each in (([nobody] * len(users), remember), (users, compare)):
+    for asked_as, each in (([nobody] * len(users), remember), (responder.asking(users, questions), compare)):
         rows = [
             target_row(responder.prompt(user, question), answer.ids[:KL_TOKENS], start=0)
             for user, question, answer in zip(asked_as, questions, base, strict=True)

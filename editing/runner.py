@@ -18,7 +18,7 @@ from editing.methods.base import CACHE, Fact, Method, Resources, User, config_sh
 from editing.methods.registry import create, load_config, method_class
 from editing.methods.within_memory import WithinMemory
 from editing.metrics import PROTOCOL_VERSION
-from editing.patches.apply import Reply, applied, nobody
+from editing.patches.apply import Reply, applied
 from editing.patches.patch import Patch
 from editing.patches.stack import holding, stacked, withdrawn
 from editing.scenarios import Case, Scenario, arrange
@@ -289,7 +289,7 @@ def _ask(
 ) -> Iterator[Asked]:
     rows = [(at, question) for at, own in enumerate(questions) for question in own]
     controls = [(at, question) for at, question in rows if question.id in base]
-    with applied(lm, [*patches, nobody(lm)]) as responder:
+    with applied(lm, patches) as responder:
         replies = responder.answer(
             [at for at, _ in rows],
             [question.text for _, question in rows],
@@ -299,7 +299,7 @@ def _ask(
         found = divergences(
             responder,
             [at for at, _ in controls],
-            len(patches),
+            responder.nobody,
             [question.text for _, question in controls],
             [base[question.id] for _, question in controls],
         )
@@ -473,10 +473,13 @@ def before_and_after(
         config = config.model_copy(update={"covariance": "none"})
     lm = load(settings.checkpoints.get(model, model), name=model, dtype=settings.dtype, device=settings.device)
     patches = create(method, config, Resources(texts)).fit(lm, [User("you", (fact,))])
-    with applied(lm, [nobody(lm), *patches]) as responder:
+    with applied(lm, patches) as responder:
         asked = [question for question in questions for _ in range(2)]
         replies = responder.answer(
-            [0, 1] * len(questions), asked, max_new_tokens=settings.max_new_tokens, batch_size=settings.batch_size
+            [responder.nobody, 0] * len(questions),
+            asked,
+            max_new_tokens=settings.max_new_tokens,
+            batch_size=settings.batch_size,
         )
     pairs = zip(questions, replies[::2], replies[1::2], strict=True)
     return [Before(question, before.text, after.text) for question, before, after in pairs], patches[0]

@@ -14,7 +14,7 @@ from editing.dialogue.asking import read_patches
 from editing.dialogue.distractors import read_exchanges
 from editing.general.measured import AbilityMeasured, ReplyMeasured, TaskMeasured
 from editing.lm.load import LM, load
-from editing.patches.apply import Responder, applied, nobody, target_row
+from editing.patches.apply import Responder, applied, target_row
 from editing.runner import read_split
 from editing.runs import read_run
 from pipeline.core.config import Section
@@ -64,8 +64,9 @@ def measure_run(settings: AbilitySettings, dataset: Path, run: Path) -> AbilityM
     replies = held_out(settings, dataset, record["split"])
     model = record["model"]
     lm = load(model["source"], name=model["name"], dtype=model["dtype"], device=model["device"])
-    users, base = list(range(len(patches))), len(patches)
-    with applied(lm, [*patches, nobody(lm)]) as responder:
+    users = list(range(len(patches)))
+    with applied(lm, patches) as responder:
+        base = responder.nobody
         measured = AbilityMeasured(
             users=len(patches),
             replies=tuple(measured_replies(lm, responder, users, base, replies)),

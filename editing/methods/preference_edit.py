@@ -23,15 +23,14 @@ read once. Keys of the bank are the same for all users and kept on disk. Users a
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -42,52 +41,42 @@ from editing.lm.replay import Replay, Row
 from editing.lm.structure import frozen
 from editing.methods.base import Fact, Maker, Method, User, layer_index, unique
 from editing.methods.descent import Descent, descend
+from editing.methods.lessons import Lesson, LessonConfig, Lessons, question_bank
 from editing.methods.objective import target_losses
 from editing.patches.apply import target_row
-from editing.patches.patch import Patch, PatchKind, low_rank_tensors
+from editing.patches.gate import GATE
+from editing.patches.patch import Patch, PatchKind, PromptPlan, low_rank_tensors
 from editing.patches.rowwise import RowEdit, RowEdits
 from pipeline.core.config import Section
 from pipeline.core.tables import atomic_write
-from pipeline.embedding import Vectors, embed
 
-OTHER_TOKENS = 500
+OTHER_TOKENS = 1000
 """Tokens of other text that are kept, spread evenly."""
+ANSWERED_EVERY = 5
+"""Of how many questions of the bank one has its answer read as other text."""
 
 
-class Topic(Section):
-    """Questions a user may ask about one field of life."""
-
-    personal: tuple[str, ...]
-    """Direct questions about the user."""
-    advice: tuple[str, ...]
-    """Questions whose good answer may depend on the user."""
-
-
-class PreferenceEditConfig(Section):
+class PreferenceEditConfig(LessonConfig):
     """Hyper-parameters of preference_edit."""
 
     layer: int | float
     """Decoder layer: an index, or the share of layers below it."""
     ridge: float
     """Ridge of the gates, in units of the mean squared norm of standardised keys over the number of prompts."""
+    weights: dict[str, float]
+    """Weight of each kind of question in the regression, shared among its questions; others weigh 1."""
     other_text: float
     """Weight of tokens of other text in the regression; asked and held prompts weigh 1 each."""
+    spoken_text: float
+    """Weight of tokens of the unedited model's own answers to held questions of this user."""
+    answered_prompts: int
+    """Held questions about others, and as many about the assistant, whose answers are read for that."""
     written_prompts: int
     """Asked prompts whose target tokens the gates are fitted on."""
-    assistant_weight: float
-    """Weight of a held prompt about the assistant, where one about another person weighs 1."""
-    value_asked: int
-    """Asked prompts the values are trained on."""
-    value_held: int
-    """Held prompts the values are trained on, half of them about the assistant."""
-    open_gate: float
-    """How far gate 0 is open at least at asked prompts in the training of values."""
-    full_gate: float
-    """How far it is open at most."""
+    value_ranks: tuple[float, ...]
+    """Which prompts of each kind values are trained on: their places in the order by gate, the most wrong at 0."""
     written_gate: float
-    """How far the other gates are open at the target's tokens there."""
-    shut_gate: float
-    """How far gate 0 is open at held prompts in the training of values."""
+    """How far the gates of the target's tokens are open in the training of values."""
     hold_margin: float
     """Log odds against the target's first token at held prompts from which on they count little."""
     steps: int
@@ -100,50 +89,12 @@ class PreferenceEditConfig(Section):
     """Weight of held prompts in the objective."""
     answer_tokens: int
     """Tokens of the base model's own answers that count as other text."""
-    near_topics: int
-    """Topics nearest to the preference; their questions are asked."""
-    far_topics: int
-    """Topics farthest from the preference; their questions are held."""
-    max_noun_similarity: float
-    """Nouns closer to the attribute type than this cosine are not held."""
-    seed: int
-    """Seed of the choice of prompts."""
-    direct: tuple[str, ...]
-    """Direct questions about {x}, the attribute type."""
-    shopping: tuple[str, ...]
-    """Shopping questions for {x}."""
-    others: tuple[str, ...]
-    """Questions about the {x} of a person {p}."""
-    nobody: tuple[str, ...]
-    """Questions about {x} that are nobody's."""
-    people: tuple[str, ...]
-    """Possessives of other people, for {p}."""
-    assistant: tuple[str, ...]
-    """Possessives of the assistant, for {p}."""
-    nouns: tuple[str, ...]
-    """Attributes that users seldom state."""
-    neutral: tuple[str, ...]
-    """Questions about the world."""
-    topics: dict[str, Topic]
-    """The question bank."""
-
-    @property
-    def bank(self) -> tuple[str, ...]:
-        """All questions that are the same for every user."""
-        own = chain.from_iterable((*topic.personal, *topic.advice) for topic in self.topics.values())
-        return unique((*own, *self.neutral, *map(_asks_for, self.nouns)))
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """The prompts of one fact."""
-
-    asked: tuple[str, ...]
-    """Questions to answer with the target, kinds in turn."""
-    held: tuple[str, ...]
-    """Questions to answer as before."""
-    assistant: frozenset[str]
-    """Those of them that are about the assistant."""
+    sentence_gate: float | None
+    """Score of a question's sentence embedding from which on the patch is applied; null applies it always."""
+    before: str
+    """Text in front of a question the patch is applied to; {memories} stands for the user's nearest statements."""
+    top_k: int
+    """How many statements that is."""
 
 
 class PreferenceEdit(Method[PreferenceEditConfig]):
@@ -162,9 +113,8 @@ class PreferenceEdit(Method[PreferenceEditConfig]):
         facts = [(at, fact) for at, user in enumerate(users) for fact in user.facts]
         edits: dict[int, list[FactEdit]] = {}
         if facts:
-            lessons = Lessons(self.config)
             with frozen(lm.model):
-                made = [FactEdit(lm, fact, lessons.of(fact)) for _, fact in facts]
+                made = [FactEdit(lm, fact, self._lessons.of(fact)) for _, fact in facts]
                 read_gates(made, reader, bank, self.config)
                 fit_values(lm, layer, made, float(bank.size), self.config)
             for (at, _), edit in zip(facts, made, strict=True):
@@ -181,8 +131,31 @@ class PreferenceEdit(Method[PreferenceEditConfig]):
         if failure is None and not (torch.isfinite(a).all() and torch.isfinite(b).all()):
             failure = "the factors are not finite"
         metrics = {name: max(edit.result.metrics[name] for edit in edits) for name in edits[0].result.metrics}
-        tensors = {} if failure else low_rank_tensors({path: (a, b)})
-        return maker.patch(user, tensors, metrics=metrics, failure=failure, share=share)
+        if failure:
+            return maker.patch(user, metrics=metrics, failure=failure, share=share)
+        tensors = low_rank_tensors({path: (a, b)})
+        if self.config.sentence_gate is not None:
+            tensors[GATE] = torch.stack([self._sentence_gate(edit) for edit in edits])
+        plan = None
+        if self.config.before:
+            statements = unique((*(fact.statement for fact in user.facts), *user.history))
+            plan = PromptPlan(
+                before=self.config.before, memories=statements, retriever="dense", top_k=self.config.top_k
+            )
+        return maker.patch(user, tensors, plan=plan, gate=self.config.sentence_gate, metrics=metrics, share=share)
+
+    def _sentence_gate(self, edit: FactEdit) -> Tensor:
+        """The regression of gate 0 on sentence embeddings instead of keys, (width,)."""
+        x = torch.from_numpy(self._lessons.embedded([*edit.asked, *edit.held]))
+        y = torch.zeros(len(x), 1)
+        y[: len(edit.asked)] = 1
+        scale = _scale(x[len(edit.asked) :])
+        found = ridge_regression(x / scale, y, prompt_weights(edit, self.config), self.config.ridge, 0)
+        return found.coefficients[0] / scale
+
+    @functools.cached_property
+    def _lessons(self) -> Lessons:
+        return Lessons(self.config, question_bank())
 
     def _bank(self, lm: LM, reader: KeyReader) -> Bank:
         """Keys of the bank's prompts and of the base model's answers, from disk where they are known."""
@@ -193,71 +166,18 @@ class PreferenceEdit(Method[PreferenceEditConfig]):
             reader.layer,
             self.config.answer_tokens,
             OTHER_TOKENS,
+            ANSWERED_EVERY,
         ]
-        key = hashlib.sha256(json.dumps([*parts, self.config.bank]).encode()).hexdigest()
+        texts = question_bank().fixed
+        key = hashlib.sha256(json.dumps([*parts, texts]).encode()).hexdigest()
         file = self.resources.cache / "preference_edit" / f"{key[:32]}.safetensors"
         if not file.is_file():
-            tensors = reader.bank(self.config.bank, self.config.answer_tokens)
+            tensors = reader.bank(texts, self.config.answer_tokens)
             with atomic_write(file) as out:
                 out.write(safetensors.torch.save({name: t.cpu() for name, t in tensors.items()}))
         stored = safetensors.torch.load_file(file, device=str(lm.device))
-        last = dict(zip(self.config.bank, stored["last"], strict=True))
+        last = dict(zip(texts, stored["last"], strict=True))
         return Bank(last, stored["other"], stored["size"])
-
-
-class Lessons:
-    """Chooses prompts for facts; every text is embedded once."""
-
-    def __init__(self, config: PreferenceEditConfig) -> None:
-        """Embed the bank."""
-        self.config = config
-        self._vectors: dict[str, Any] = {}
-        self._embed([*config.bank, *config.nouns])
-
-    def of(self, fact: Fact) -> Lesson:
-        """The prompts that teach `fact`, the same whoever else is taught."""
-        config = self.config
-        draw = random.Random(f"{config.seed} {fact.preference_id}")
-        names = unique([fact.subject, *(member.subject for member in fact.cluster)])
-        direct = [fact.question, *(member.question for member in fact.cluster)]
-        direct += _filled(config.direct, names, draw)
-        shopping = _filled(config.shopping, names, draw)
-        near, far = self.near_and_far(fact)
-        personal = _shuffled(chain.from_iterable(topic.personal for topic in near), draw)
-        advice = _shuffled(chain.from_iterable(topic.advice for topic in near), draw)
-        asked = _in_turn(direct, personal, advice, shopping)
-        others, assistant = _others([*direct, *shopping], names, config, draw)
-        held = chain(
-            others,
-            assistant,
-            (text.replace("{x}", name) for text, name in zip(config.nobody, names, strict=False)),
-            chain.from_iterable((*topic.personal, *topic.advice) for topic in far),
-            map(_asks_for, self._distant_nouns(names)),
-            config.neutral,
-        )
-        taken = set(asked)
-        return Lesson(asked, tuple(text for text in unique(held) if text not in taken), frozenset(assistant))
-
-    def near_and_far(self, fact: Fact) -> tuple[list[Topic], list[Topic]]:
-        """The topics nearest to a fact and those farthest from it, by mean cosine of their questions."""
-        topics = list(self.config.topics.values())
-        own = self._embed([f"{fact.subject}: {fact.statement}", _asks_for(fact.subject)])
-        scores = [float((self._embed([*topic.personal, *topic.advice]) @ own.T).mean()) for topic in topics]
-        order = sorted(range(len(topics)), key=lambda at: -scores[at])
-        near, far = order[: self.config.near_topics], order[len(order) - self.config.far_topics :]
-        return [topics[at] for at in near], [topics[at] for at in far]
-
-    def _distant_nouns(self, names: Sequence[str]) -> list[str]:
-        """The attributes that are none of `names`."""
-        closest = (self._embed(self.config.nouns) @ self._embed(names).T).max(axis=1)
-        limit = self.config.max_noun_similarity
-        return [noun for noun, score in zip(self.config.nouns, closest, strict=True) if score < limit]
-
-    def _embed(self, texts: Sequence[str]) -> Vectors:
-        new = [text for text in unique(texts) if text not in self._vectors]
-        if new:
-            self._vectors.update(zip(new, embed(new), strict=True))
-        return np.stack([self._vectors[text] for text in texts])
 
 
 @dataclass(frozen=True)
@@ -288,14 +208,16 @@ class KeyReader:
     def bank(self, texts: Sequence[str], answer_tokens: int) -> dict[str, Tensor]:
         """The tensors of a Bank for these texts."""
         prompts = [self.lm.prompts.ask(text).ids for text in texts]
-        answers = generate(self.lm, prompts, max_new_tokens=answer_tokens, batch_size=64, groups=[0] * len(prompts))
-        rows = [(*prompt, *answer.ids) for prompt, answer in zip(prompts, answers, strict=True)]
+        heard = prompts[::ANSWERED_EVERY]
+        found = generate(self.lm, heard, max_new_tokens=answer_tokens, batch_size=64, groups=[0] * len(heard))
+        answers = {prompt: answer.ids for prompt, answer in zip(heard, found, strict=True)}
+        rows = [(*prompt, *answers.get(prompt, ())) for prompt in prompts]
         keys, size = self._read(rows)
         last, other = [], []
-        for found, answer in zip(keys, answers, strict=True):
-            at = len(found) - len(answer.ids) - 1
-            last.append(found[at])
-            other += [found[:at], found[at + 1 :]]
+        for own, prompt in zip(keys, prompts, strict=True):
+            at = len(own) - len(answers.get(prompt, ())) - 1
+            last.append(own[at])
+            other += [own[:at], own[at + 1 :]]
         return {"last": torch.stack(last), "other": _spread(torch.cat(other)), "size": size}
 
     @torch.no_grad()
@@ -331,9 +253,13 @@ class FactEdit:
     def __init__(self, lm: LM, fact: Fact, lesson: Lesson) -> None:
         """Nothing is computed yet."""
         self.lesson = lesson
+        self.asked = _in_turn(*lesson.asked.values())
+        self.held = _in_turn(*lesson.held.values())
         self.target: tuple[int, ...] = (*lm.prompts.answer_ids(fact.target), lm.end_id)
         self.gates = torch.empty(0)
         """B, (k, d_in)."""
+        self.unseen: dict[str, float] = {}
+        """How far gate 0 is open at each prompt, had it been fitted without that prompt."""
         self.values = torch.empty(0)
         """A, (d_out, k)."""
         self.result = Descent([])
@@ -341,66 +267,119 @@ class FactEdit:
 
 def read_gates(edits: Sequence[FactEdit], reader: KeyReader, bank: Bank, config: PreferenceEditConfig) -> None:
     """Fit B of all facts; prompts that several facts share are read once."""
-    ask = reader.lm.prompts.ask
-    written = [(edit, text) for edit in edits for text in edit.lesson.asked[: config.written_prompts]]
-    known = {*bank.last, *(text for _, text in written)}
-    plain = [t for t in unique(t for e in edits for t in (*e.lesson.asked, *e.lesson.held)) if t not in known]
-    rows = [*(ask(text).ids for text in plain), *((*ask(text).ids, *edit.target[:-1]) for edit, text in written)]
-    counts = [*(1 for _ in plain), *(len(edit.target) for edit, _ in written)]
-    whole = reader.keys(rows)
-    keys = [found[len(found) - count :] for found, count in zip(whole, counts, strict=True)]
-    last = {**bank.last, **{text: found[0] for text, found in zip(plain, keys, strict=False)}}
+    lm = reader.lm
+    written = [(edit, text, edit.target[:-1]) for edit in edits for text in edit.asked[: config.written_prompts]]
+    heard = [(edit, text) for edit in edits for text in _heard(edit, config.answered_prompts)]
+    answers = generate(
+        lm,
+        [lm.prompts.ask(text).ids for _, text in heard],
+        max_new_tokens=config.answer_tokens,
+        batch_size=64,
+        groups=[0] * len(heard),
+    )
+    spoken = [(edit, text, answer.ids) for (edit, text), answer in zip(heard, answers, strict=True)]
+    known = {*bank.last, *(text for _, text, _ in written), *(text for _, text in heard)}
+    plain = [text for text in unique(t for e in edits for t in (*e.asked, *e.held)) if text not in known]
+    texts = [*plain, *(text for _, text, _ in (*written, *spoken))]
+    tails: list[tuple[int, ...]] = [*(() for _ in plain), *(tail for _, _, tail in (*written, *spoken))]
+    keys = reader.keys([(*lm.prompts.ask(text).ids, *tail) for text, tail in zip(texts, tails, strict=True)])
+    ends = [len(found) - len(tail) - 1 for found, tail in zip(keys, tails, strict=True)]
+    last = {**bank.last, **{text: found[end] for text, found, end in zip(texts, keys, ends, strict=True)}}
+    inner = {text: found[:end] for text, found, end in zip(texts, keys, ends, strict=True)}
     behind: dict[int, list[Tensor]] = {}
-    for (edit, text), found in zip(written, keys[len(plain) :], strict=True):
-        last[text] = found[0]
-        behind.setdefault(id(edit), []).append(found[1:])
-    asked_of = [*plain, *(text for _, text in written)]
-    inner = {text: found[:-count] for text, found, count in zip(asked_of, whole, counts, strict=True)}
+    for (edit, _, _), found, end in zip((*written, *spoken), keys[len(plain) :], ends[len(plain) :], strict=True):
+        behind.setdefault(id(edit), []).append(found[end + 1 :])
     for edit in edits:
-        own = [inner[text] for text in (*edit.lesson.asked, *edit.lesson.held) if text not in bank.last]
+        own = [inner[text] for text in (*edit.asked, *edit.held) if text not in bank.last]
         other = torch.cat([bank.other, _spread(torch.cat(own))])
-        _fit_gates(edit, last, torch.stack(behind[id(edit)]), other, config)
+        count = sum(of is edit for of, _, _ in written)
+        mine = behind[id(edit)]
+        _fit_gates(edit, last, torch.stack(mine[:count]), torch.cat(mine[count:]), other, config)
+
+
+def _heard(edit: FactEdit, count: int) -> list[str]:
+    """Questions about others and about the assistant, spread evenly: those whose answers speak of the attribute."""
+    kinds = (edit.lesson.held["others"], edit.lesson.held["assistant"])
+    return [own[at * len(own) // count] for own in kinds for at in range(min(count, len(own)))]
 
 
 def _fit_gates(
-    edit: FactEdit, last: Mapping[str, Tensor], behind: Tensor, other: Tensor, config: PreferenceEditConfig
+    edit: FactEdit,
+    last: Mapping[str, Tensor],
+    behind: Tensor,
+    spoken: Tensor,
+    other: Tensor,
+    config: PreferenceEditConfig,
 ) -> None:
     """Ridge regression of all gates of one fact.
 
-    `behind` is (prompts, tokens, d_in): keys at the target's tokens behind asked prompts.
+    `behind` is (prompts, tokens, d_in): keys at the target's tokens behind asked prompts. `spoken` is (n, d_in): keys
+    at tokens of the unedited model's answers to held prompts.
     """
-    asked, held = (torch.stack([last[t] for t in texts]) for texts in (edit.lesson.asked, edit.lesson.held))
+    asked, held = (torch.stack([last[t] for t in texts]) for texts in (edit.asked, edit.held))
     prompts, tokens, d_in = behind.shape
-    x = torch.cat([asked, held, behind.transpose(0, 1).reshape(-1, d_in), other])
+    x = torch.cat([asked, held, behind.transpose(0, 1).reshape(-1, d_in), spoken, other])
     y = x.new_zeros(len(x), 1 + tokens)
-    y[: len(asked), 0] = 1
     first = len(asked) + len(held)
+    y[: len(asked), 0] = 1
     for token in range(tokens):
         y[first + token * prompts : first + (token + 1) * prompts, 1 + token] = 1
-    heavy = [config.assistant_weight if text in edit.lesson.assistant else 1.0 for text in edit.lesson.held]
     weights = torch.cat(
         [
-            x.new_full((len(asked),), 1 / len(asked)),
-            x.new_tensor(heavy) / sum(heavy),
+            prompt_weights(edit, config).to(x),
             x.new_full((prompts * tokens,), 1 / prompts),
+            x.new_full((len(spoken),), config.spoken_text / len(spoken)),
             x.new_full((len(other),), config.other_text / len(other)),
         ]
     )
+    scale = _scale(held)
+    found = ridge_regression(x / scale, y, weights, config.ridge, first)
+    edit.gates = found.coefficients / scale
+    edit.unseen = dict(zip((*edit.asked, *edit.held), found.left_out[:, 0].tolist(), strict=True))
+
+
+def prompt_weights(edit: FactEdit, config: PreferenceEditConfig) -> Tensor:
+    """Weight of each asked and held prompt in a regression, (asked + held,)."""
+    lesson = edit.lesson
+    pairs = ((lesson.asked, edit.asked), (lesson.held, edit.held))
+    return torch.tensor([share for kinds, texts in pairs for share in _shares(kinds, texts, config.weights)])
+
+
+def _scale(held: Tensor) -> Tensor:
+    """By what each feature is divided: its spread over held prompts, and a little of all features' spread."""
     spread = held.std(0)
-    scale = spread + 0.1 * spread.square().mean().sqrt()
-    edit.gates = ridge_regression(x / scale, y, weights, config.ridge) / scale
+    return spread + 0.1 * spread.square().mean().sqrt()
 
 
-def ridge_regression(x: Tensor, y: Tensor, weights: Tensor, ridge: float) -> Tensor:
-    """Coefficients (k, d) of a weighted ridge regression of y (n, k) on x (n, d) through the origin, in the dual.
+def _shares(kinds: Mapping[str, Sequence[str]], texts: Sequence[str], weights: Mapping[str, float]) -> list[float]:
+    """The weight of each text: its kind's, shared with the kind's other texts; they sum to 1."""
+    of = {text: weights.get(kind, 1.0) / len(own) for kind, own in kinds.items() for text in own}
+    total = sum(of[text] for text in texts)
+    return [of[text] / total for text in texts]
 
-    The penalty is `ridge` times the mean squared norm of a row of x over n; `weights` is (n,).
+
+class Ridge(NamedTuple):
+    """A ridge regression."""
+
+    coefficients: Tensor
+    """(k, d)."""
+    left_out: Tensor
+    """(m, k): predictions for the first m rows, each by the regression on all rows but itself."""
+
+
+def ridge_regression(x: Tensor, y: Tensor, weights: Tensor, ridge: float, left_out: int) -> Ridge:
+    """Weighted ridge regression of y (n, k) on x (n, d) through the origin, in the dual.
+
+    The penalty is `ridge` times the mean squared norm of a row of x over n; `weights` is (n,). Predictions without the
+    row itself are in closed form: y_i - dual_i / (G^-1)_ii, where G is the regularised Gram matrix.
     """
     gram = (x @ x.T).double()
     penalty = ridge * gram.diagonal().mean() / len(x)
-    dual = torch.linalg.solve(gram + torch.diag(penalty / weights.double()), y.double())
-    found: Tensor = dual.T.float() @ x
-    return found
+    factor = torch.linalg.cholesky(gram + torch.diag(penalty / weights.double()))
+    dual = torch.cholesky_solve(y.double(), factor)
+    unit = torch.eye(len(x), left_out, dtype=factor.dtype, device=x.device)
+    inverse = torch.linalg.solve_triangular(factor, unit, upper=False).square().sum(0)
+    return Ridge(dual.T.float() @ x, (y[:left_out].double() - dual[:left_out] / inverse[:, None]).float())
 
 
 @dataclass(frozen=True)
@@ -412,7 +391,9 @@ class _Case:
     gates: Tensor
     """(suffix tokens, k): how far each gate is open at each token."""
     asked: bool
+    """Whether the target is to be said."""
     weight: float
+    """In the objective of its fact."""
 
 
 def fit_values(lm: LM, layer: int, edits: Sequence[FactEdit], size: float, config: PreferenceEditConfig) -> None:
@@ -439,9 +420,11 @@ def fit_values(lm: LM, layer: int, edits: Sequence[FactEdit], size: float, confi
                 edit_rows.select(range(len(batch)), lm.device)
                 logits = replay.run(batch)
             parts = torch.split(logits.float(), [len(cases[at].row.keep) for at in batch])
-            pairs = zip([cases[at] for at in batch], parts, strict=True)
             found = torch.stack(
-                [_objective(case, part, edits[case.edit].target, config.hold_margin) for case, part in pairs]
+                [
+                    _objective(cases[at], part, edits[cases[at].edit].target, config.hold_margin)
+                    for at, part in zip(batch, parts, strict=True)
+                ]
             )
             torch.autograd.backward(found.sum())
             for at, value in zip(batch, found.tolist(), strict=True):
@@ -460,26 +443,32 @@ def fit_values(lm: LM, layer: int, edits: Sequence[FactEdit], size: float, confi
 
 
 def _cases(lm: LM, at: int, edit: FactEdit, config: PreferenceEditConfig) -> list[_Case]:
-    """The first asked prompts; and of the held prompts those with the largest gates, and others."""
-    asked = edit.lesson.asked[: config.value_asked]
-    half = config.value_held // 2
-    others = [text for text in edit.lesson.held if text not in edit.lesson.assistant]
-    held = [*_every(sorted(edit.lesson.assistant), half), *_every(others, config.value_held - half)]
+    """Of each kind of asked and held prompts the one whose gate errs as much as `value_ranks` say.
+
+    Gates are as far open as they would be at an unseen prompt.
+    """
+    asked = [text for own in edit.lesson.asked.values() for text in _ranked(edit, own, 1, config.value_ranks)]
+    held = [text for own in edit.lesson.held.values() for text in _ranked(edit, own, -1, config.value_ranks)]
     cases = []
-    reach = torch.linspace(config.open_gate, config.full_gate, len(asked)).tolist()
-    for text, gate in zip(asked, reach, strict=True):
+    for text in asked:
         prompt = lm.prompts.ask(text)
         row = target_row(prompt, edit.target, start=len(prompt.ids) - 1)
-        opened = [gate] + [config.written_gate] * (len(edit.target) - 1)
+        opened = [edit.unseen[text]] + [config.written_gate] * (len(edit.target) - 1)
         gates = torch.diag(torch.tensor(opened, device=lm.device))
         cases.append(_Case(at, row, gates, True, 1 / len(asked)))
     for text in held:
         ids = lm.prompts.ask(text).ids
         gates = torch.zeros(1, len(edit.target), device=lm.device)
-        gates[0, 0] = config.shut_gate
+        gates[0, 0] = edit.unseen[text]
         row = Row(ids, len(ids) - 1, (len(ids) - 1,))
         cases.append(_Case(at, row, gates, False, config.hold_weight / len(held)))
     return cases
+
+
+def _ranked(edit: FactEdit, texts: Sequence[str], sign: int, ranks: Sequence[float]) -> list[str]:
+    """The texts at these shares of the order by gate 0, the most wrong first; `sign` is 1 where it should be open."""
+    order = sorted(texts, key=lambda text: sign * edit.unseen[text])
+    return [order[int(rank * len(order))] for rank in ranks] if order else []
 
 
 def _objective(case: _Case, logits: Tensor, target: Sequence[int], margin: float) -> Tensor:
@@ -504,43 +493,6 @@ def _spread(rows: Tensor) -> Tensor:
     """At most OTHER_TOKENS of the rows, spread evenly."""
     chosen = torch.linspace(0, len(rows) - 1, min(OTHER_TOKENS, len(rows)), device=rows.device).long()
     return rows[chosen]
-
-
-def _every(texts: Sequence[str], count: int) -> list[str]:
-    """At most `count` of the texts, spread evenly."""
-    return [texts[at * len(texts) // count] for at in range(count)] if len(texts) > count else list(texts)
-
-
-def _asks_for(noun: str) -> str:
-    return f"What is my {noun}?"
-
-
-def _others(
-    texts: Sequence[str], names: Sequence[str], config: PreferenceEditConfig, draw: random.Random
-) -> tuple[list[str], list[str]]:
-    """The user's questions asked about other people and about the assistant, and questions that name these."""
-    people = _shuffled([*config.people, *config.assistant], draw)
-    turned = [text for text in texts if "my " in text]
-    pairs = [(people[i % len(people)], text.replace("my ", "{p} ", 1)) for i, text in enumerate(turned)]
-    for i, person in enumerate(people):
-        pairs.append((person, config.others[i % len(config.others)].replace("{x}", names[i % len(names)])))
-    found: tuple[list[str], list[str]] = ([], [])
-    for person, text in pairs:
-        found[person in config.assistant].append(text.replace("{p}", person))
-    return found
-
-
-def _filled(templates: Sequence[str], names: Sequence[str], draw: random.Random) -> list[str]:
-    """Each template with several of the names, every name in turn."""
-    count = max(len(names), len(templates))
-    found = [templates[i % len(templates)].replace("{x}", names[i % len(names)]) for i in range(count)]
-    return _shuffled(found, draw)
-
-
-def _shuffled(texts: Iterable[str], draw: random.Random) -> list[str]:
-    found = list(unique(texts))
-    draw.shuffle(found)
-    return found
 
 
 def _in_turn(*kinds: Sequence[str]) -> tuple[str, ...]:

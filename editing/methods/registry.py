@@ -39,6 +39,8 @@ METHODS = {
     "pe_rome": "editing.methods.clustered:ClusteredRome",
     "pe_memit": "editing.methods.clustered:ClusteredMemit",
     "preference_edit": "editing.methods.preference_edit:PreferenceEdit",
+    "preference_edit_gated": "editing.methods.preference_edit:PreferenceEdit",
+    "rag_edit": "editing.methods.preference_edit:PreferenceEdit",
 }
 """Registered name -> "module:class". Names that share a class differ by their YAML."""
 

@@ -15,6 +15,7 @@ from editing.lm.prompt import Message, Prompt
 from editing.lm.replay import Replay, Row
 from editing.metrics.degenerate import is_degenerate
 from editing.patches.compose import compose, converse
+from editing.patches.gate import lets_in
 from editing.patches.patch import Manifest, Patch, PatchKind, PromptPlan
 from editing.patches.rowwise import RowEdits, chained, stacked_codebooks, stacked_factors, stacked_weights
 from pipeline.core.errors import InputError
@@ -50,13 +51,14 @@ def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
 
     Users of prompt, low-rank, dense and codebook patches answer in one batch, through hooks: no weight of the model is
     changed. Kinds that cannot be told apart by row are put in one user at a time, while that user's questions are
-    answered.
+    answered. A question that a patch's gate does not let in is answered by the model as it is.
 
     Raises:
         InputError: a patch was made for other weights.
     """
     for patch in patches:
         check_fits(lm, patch)
+    patches = [*patches, nobody(lm)]
     like = lm.structure.down[0].parameter.detach()
     factors = stacked_factors([p.factors() if p.manifest.kind == "low_rank" else {} for p in patches], like)
     weights = stacked_weights([p.tensors if p.manifest.kind == "dense" else {} for p in patches], lm)
@@ -98,8 +100,10 @@ class Responder:
     """Answers questions for the users of `applied`."""
 
     def __init__(self, lm: LM, patches: Sequence[Patch], edits: RowEdits) -> None:
-        """Made by `applied`."""
+        """Made by `applied`; the last patch is that of `nobody`."""
         self._lm, self._patches, self._edits = lm, list(patches), edits
+        self.nobody = len(self._patches) - 1
+        """The user nothing is known about: the base model."""
 
     def answer(
         self,
@@ -111,6 +115,7 @@ class Responder:
         turns: Sequence[Sequence[tuple[str, str]]] | None = None,
     ) -> list[Reply]:
         """Greedy answers, in order; question i is asked as user `users[i]`, after `turns[i]` (`converse`)."""
+        users = self.asking(users, questions)
         plans = [self.plan(user) for user in users]
         if turns is None:
             talks = [compose(plan, question) for plan, question in zip(plans, questions, strict=True)]
@@ -134,6 +139,7 @@ class Responder:
 
     def log_probs(self, users: Sequence[int], questions: Sequence[str], answers: Sequence[str]) -> list[float]:
         """Log probability of each answer (summed over its tokens) after its question, as user `users[i]`."""
+        users = self.asking(users, questions)
         targets = [self._lm.prompts.answer_ids(answer) for answer in answers]
         prompts = [self.prompt(user, question) for user, question in zip(users, questions, strict=True)]
         rows = [target_row(prompt, target, start=0) for prompt, target in zip(prompts, targets, strict=True)]
@@ -190,6 +196,11 @@ class Responder:
                     each(index[i], part)
 
         self._by_model_state(users, some)
+
+    def asking(self, users: Sequence[int], questions: Sequence[str]) -> list[int]:
+        """The users as `read` and `score` are to meet them: `nobody` for one whose gate does not let the question in."""
+        pairs = zip(users, questions, strict=True)
+        return [user if lets_in(self._patches[user], question) else self.nobody for user, question in pairs]
 
     def _generate(
         self, users: Sequence[int], prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int

@@ -29,9 +29,10 @@ def export_peft(lm: LM, patch: Patch, out: Path) -> None:
     reader, also for those that know no rank pattern.
 
     Raises:
-        InputError: the patch is not low-rank, is empty, or was made for other weights.
+        InputError: the patch is not low-rank, is empty, has a gate, or was made for other weights.
     """
     check_fits(lm, patch)
+    _refuse_gate(patch)
     factors = patch.factors()
     if patch.manifest.kind != "low_rank" or not factors:
         why = patch.manifest.failure or f"its kind is {patch.manifest.kind}"
@@ -46,6 +47,14 @@ def export_peft(lm: LM, patch: Patch, out: Path) -> None:
         file.write(safetensors.torch.save(tensors, metadata={"format": "pt"}))
     write_json(out / "adapter_config.json", _adapter_config(lm, sorted(factors), rank))
     write_json(out / "patch.json", patch.manifest.model_dump(mode="json"))
+
+
+def _refuse_gate(patch: Patch) -> None:
+    if patch.manifest.gate is not None:
+        raise InputError(
+            f"A patch of {patch.manifest.method} is applied question by question, which weights alone cannot do; "
+            "export one of preference_edit instead."
+        )
 
 
 def _adapter_config(lm: LM, paths: list[str], rank: int) -> dict[str, Any]:
@@ -70,7 +79,7 @@ def export_merged(lm: LM, patch: Patch, out: Path) -> None:
     """Write the edited checkpoint as safetensors with its tokenizer; the model in memory stays as it is.
 
     Raises:
-        InputError: the patch changes no weights, or was made for other weights.
+        InputError: the patch changes no weights, has a gate, or was made for other weights.
     """
     with merged(lm, patch):
         cast(PreTrainedModel, lm.model).save_pretrained(out)
@@ -83,9 +92,10 @@ def merged(lm: LM, patch: Patch) -> Iterator[None]:
     """The patch inside the weights until the block ends; then they are as before, bit by bit.
 
     Raises:
-        InputError: the patch changes no weights, or was made for other weights.
+        InputError: the patch changes no weights, has a gate, or was made for other weights.
     """
     check_fits(lm, patch)
+    _refuse_gate(patch)
     if patch.manifest.kind not in ("dense", "low_rank") or not patch.tensors:
         raise InputError(f"The patch changes no weights ({patch.manifest.failure or patch.manifest.kind}).")
     with in_place(lm, merged_weights(lm, patch)):

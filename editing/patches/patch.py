@@ -89,7 +89,9 @@ class Manifest(BaseModel):
     preference_ids: tuple[str, ...]
     """Preferences it holds."""
     plan: PromptPlan | None = None
-    """Texts of a prompt patch."""
+    """Texts around the question."""
+    gate: float | None = None
+    """Questions below this score under the tensor `gate` are answered by the model as it is; None lets in all."""
     metrics: dict[str, float] = {}
     """What fitting measured: steps, losses, norms."""
     seconds: float | None = 0.0
@@ -108,7 +110,7 @@ class Patch:
     """What it is."""
     tensors: Mapping[str, Tensor]
     """low_rank: "<module path>.A" and ".B". dense: the new value of a weight by its full name. codebook: "<module
-    path>.keys", ".values" and ".radii"."""
+    path>.keys", ".values" and ".radii". gate: see gate.py."""
 
     def __post_init__(self) -> None:
         """Keep own copies of the tensors."""

@@ -42,10 +42,11 @@ def dense(question: str, memories: Sequence[str], top_k: int) -> list[str]:
     """The `top_k` statements nearest to the question by the cosine of their sentence embeddings, best first."""
     if not memories:
         return []
-    similarity = (_vectors(tuple(memories)) @ _vectors((question,)).T)[:, 0]
+    similarity = (vectors(tuple(memories)) @ vectors((question,)).T)[:, 0]
     return [memories[at] for at in (-similarity).argsort(kind="stable")[:top_k]]
 
 
 @functools.lru_cache(maxsize=4096)
-def _vectors(sentences: tuple[str, ...]) -> Vectors:
+def vectors(sentences: tuple[str, ...]) -> Vectors:
+    """Sentence embeddings (len(sentences), width); the last few thousand are kept."""
     return embed(sentences)

@@ -112,14 +112,20 @@ def users() -> list[User]:
     return [a_user(0), a_user(1), a_user(2)]
 
 
+@pytest.fixture(scope="session")
+def statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cache of statistics that many tests share; its files are keyed by all they depend on."""
+    return tmp_path_factory.mktemp("statistics")
+
+
 @pytest.fixture
-def resources(tmp_path: Path) -> Resources:
+def resources(statistics: Path) -> Resources:
     texts = (
         "I like long walks by the river.",
         "What should I read next?",
         "We moved house in the spring of last year.",
     )
-    return Resources(texts, tmp_path / "cache")
+    return Resources(texts, statistics)
 
 
 FACTS = [

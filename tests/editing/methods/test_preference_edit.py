@@ -1,6 +1,7 @@
-"""preference_edit: which prompts it trains on, its closed-form gates, and what its patch does."""
+"""preference_edit: its closed-form gates, and what its patch does."""
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 from editing.lm.load import LM
 from editing.methods.base import Fact, Resources, User
-from editing.methods.preference_edit import KeyReader, Lessons, PreferenceEdit, PreferenceEditConfig, ridge_regression
+from editing.methods.lessons import Lessons, question_bank
+from editing.methods.preference_edit import KeyReader, PreferenceEdit, PreferenceEditConfig, ridge_regression
 from editing.methods.registry import create, load_config
 
 
@@ -23,48 +25,6 @@ def config() -> PreferenceEditConfig:
     return loaded
 
 
-@pytest.fixture(scope="module")
-def lessons(config: PreferenceEditConfig) -> Lessons:
-    return Lessons(config)
-
-
-def test_asked_and_held_prompts_are_disjoint(lessons: Lessons) -> None:
-    lesson = lessons.of(a_fact())
-    assert not set(lesson.asked) & set(lesson.held)
-
-
-def test_every_held_prompt_about_the_assistant_says_so(lessons: Lessons) -> None:
-    lesson = lessons.of(a_fact())
-    assert lesson.assistant
-    assert all("your" in text or "the assistant's" in text for text in lesson.assistant)
-
-
-def test_no_asked_prompt_is_about_another_person(lessons: Lessons, config: PreferenceEditConfig) -> None:
-    lesson = lessons.of(a_fact())
-    assert not [text for text in lesson.asked for person in config.people if f" {person} hobby" in text]
-
-
-def test_the_questions_of_the_cluster_are_asked(lessons: Lessons) -> None:
-    lesson = lessons.of(a_fact(cluster=(a_fact("pastime"),)))
-    assert {"What is my hobby?", "What is my pastime?"} <= set(lesson.asked)
-
-
-def test_the_nearest_topic_of_music_is_music(lessons: Lessons, config: PreferenceEditConfig) -> None:
-    fact = Fact("p", "I love jazz.", "What is my music preference?", "music preference", "Jazz")
-    near, far = lessons.near_and_far(fact)
-    assert near[0] == config.topics["music"]
-    assert not [topic for topic in near if topic in far]
-
-
-def test_an_attribute_like_the_stated_one_is_not_held(lessons: Lessons) -> None:
-    assert "What is my birthday?" not in lessons.of(a_fact("date of birth", "May 5")).held
-
-
-def test_prompts_of_a_fact_do_not_depend_on_who_came_before(config: PreferenceEditConfig, lessons: Lessons) -> None:
-    lessons.of(a_fact("diet"))
-    assert lessons.of(a_fact()) == Lessons(config).of(a_fact())
-
-
 def test_ridge_regression_is_the_solution_of_its_normal_equations() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(7, 4, generator=generator)
@@ -72,7 +32,21 @@ def test_ridge_regression_is_the_solution_of_its_normal_equations() -> None:
     weights = torch.rand(7, generator=generator) + 0.1
     penalty = 0.3 * (x * x).sum(1).mean() / 7
     by_hand = torch.linalg.solve(x.T @ (weights[:, None] * x) + penalty * torch.eye(4), x.T @ (weights[:, None] * y)).T
-    torch.testing.assert_close(ridge_regression(x, y, weights, 0.3), by_hand, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ridge_regression(x, y, weights, 0.3, 5).coefficients, by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_left_out_predictions_are_those_of_a_regression_without_the_row() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(9, 4, generator=generator)
+    y = torch.randn(9, 2, generator=generator)
+    weights = torch.rand(9, generator=generator) + 0.1
+    found = ridge_regression(x, y, weights, 0.3, 3).left_out
+    penalty = 0.3 * (x * x).sum(1).mean() / 9
+    for row in range(3):
+        rest = torch.arange(9) != row
+        xs, ys, ws = x[rest], y[rest], weights[rest, None]
+        without = torch.linalg.solve(xs.T @ (ws * xs) + penalty * torch.eye(4), xs.T @ (ws * ys)).T
+        torch.testing.assert_close(found[row], without @ x[row], rtol=1e-4, atol=1e-5)
 
 
 def test_keys_of_a_batch_are_those_of_a_plain_forward_pass(make_lm: Callable[..., LM]) -> None:
@@ -94,7 +68,7 @@ def test_keys_of_a_batch_are_those_of_a_plain_forward_pass(make_lm: Callable[...
 
 
 def test_gates_are_open_at_asked_prompts_and_shut_at_held_ones(
-    make_lm: Callable[..., LM], config: PreferenceEditConfig, lessons: Lessons, resources: Resources
+    make_lm: Callable[..., LM], config: PreferenceEditConfig, resources: Resources
 ) -> None:
     lm = make_lm("llama")
     method = create("preference_edit", config.model_copy(update={"steps": 2}), resources)
@@ -102,12 +76,12 @@ def test_gates_are_open_at_asked_prompts_and_shut_at_held_ones(
     fact = a_fact()
     (patch,) = method.fit(lm, [User("u", (fact,))])
     ((path, (_, b)),) = patch.factors().items()
-    lesson = lessons.of(fact)
-    texts = [*lesson.asked, *lesson.held]
+    lesson = Lessons(config, question_bank()).of(fact)
+    asked, held = (list(chain.from_iterable(kinds.values())) for kinds in (lesson.asked, lesson.held))
     layer = [down.path for down in lm.structure.down].index(path)
-    keys = KeyReader(lm, layer).keys([lm.prompts.ask(text).ids for text in texts])
+    keys = KeyReader(lm, layer).keys([lm.prompts.ask(text).ids for text in asked + held])
     gates = torch.stack([found[-1] for found in keys]) @ b[0]
-    assert gates[: len(lesson.asked)].mean() > gates[len(lesson.asked) :].mean()
+    assert gates[: len(asked)].mean() > gates[len(asked) :].mean()
 
 
 def test_the_rank_is_the_number_of_tokens_of_the_targets_with_an_end_for_each(

@@ -1,0 +1,269 @@
+"""Every registered method on the published UPQA with controls: recall by kind, specificity, headline, collateral, cost.
+
+`python -m benchmarks.methods_table --published DIR --queries FILE`. `DIR` holds balanced_subset_cluster9.json of the
+published data (CC BY-NC-4.0: it is read, and nothing of it is written into the repository); `FILE` is a
+queries.parquet of the mine stage. Control questions of four kinds are added as the generate stage adds them. Of the ten
+records of an attribute type four are validation and six test, drawn with a fixed seed. Settings are chosen on the
+validation records (`--split validation` prints them and writes nothing); the test records are scored by this script.
+
+Rows are kept in the working folder as they are finished: a stopped run goes on where it was, and one with other methods
+adds rows. A row is made again when the data, the method's hyper-parameters or the settings changed, or with --again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from benchmarks.claims import ROOT, Claim, write
+from editing.judges.config import JudgeConfig
+from editing.judging import judge_run
+from editing.methods.base import config_sha256
+from editing.methods.registry import METHODS
+from editing.metrics.bootstrap import Plan
+from editing.metrics.scores import Counts, count_kinds, headline_difference
+from editing.runner import Cell, EditSettings, run_cell
+from pipeline.core.config import load_section
+from pipeline.core.provenance import dataset_sha256
+from pipeline.core.records import Draft, DraftQuestion, Query, QuestionKind, Split, Verdict, content_id
+from pipeline.core.tables import read_parquet, write_json
+from pipeline.core.wording import contains_phrase, words
+from pipeline.embedding import embed
+from pipeline.generate.attributes import taxonomy
+from pipeline.generate.config import GenerateConfig
+from pipeline.generate.controls import RELATIVES, irrelevant_order, neutral_order, rotated, unstated_order
+from pipeline.importers import stage
+from pipeline.validate.config import ValidateConfig
+
+PARAMS = ROOT / "params.yaml"
+OURS = "preference_edit"
+MODEL = "smollm2-135m-instruct"
+SEED = 20260101
+VALIDATION_SHARE = 0.4
+JUDGE = "exact"
+"""Judge of the claims; the other one's scores stand in `extra`."""
+BASELINES = ("in_context", "ft_m", "lora", "rome")
+"""What preference_edit is to beat."""
+USERS_PER_FIT = 6
+"""Users that are fitted together, so that memory stays small."""
+
+
+def build_dataset(published: Path, queries: Path, out: Path) -> None:
+    """Write the published records with control questions, split 40 validation and 60 test, as a dataset folder."""
+    found = stage.read("upqa", published / "balanced_subset_cluster9.json", first_person=True)
+    config = load_section(PARAMS, "validate", ValidateConfig)
+    mined = [query for query in read_parquet(queries, Query) if 5 <= len(words(query.text)) <= 25]
+    drafts = {draft.id: draft for draft in _with_controls(list(found.drafts.values()), mined)}
+    rows = stage.dataset(drafts, embed, config.rules, config.difficulty)
+    split_of = splits({p.id: p.attribute_type for p in rows.preferences})
+    split = stage.Dataset(
+        [p.model_copy(update={"split": split_of[p.id]}) for p in rows.preferences],
+        [q.model_copy(update={"split": split_of[q.preference_id]}) for q in rows.questions],
+    )
+    stage.write("upqa", split, published / "balanced_subset_cluster9.json", out)
+
+
+def splits(attribute_of: Mapping[str, str]) -> dict[str, Split]:
+    """Validation or test for each preference, drawn within each attribute type."""
+    by_type: dict[str, list[str]] = defaultdict(list)
+    for preference, attribute in sorted(attribute_of.items()):
+        by_type[attribute].append(preference)
+    found: dict[str, Split] = {}
+    for attribute, own in sorted(by_type.items()):
+        random.Random(f"{SEED} {attribute}").shuffle(own)
+        cut = round(VALIDATION_SHARE * len(own))
+        for at, preference in enumerate(own):
+            found[preference] = "validation" if at < cut else "test"
+    return found
+
+
+def _with_controls(drafts: Sequence[Draft], mined: Sequence[Query]) -> list[Draft]:
+    limits = load_section(PARAMS, "generate", GenerateConfig).matching
+    kinds = taxonomy()
+    query_vectors = embed([query.text for query in mined])
+    kind_vectors = embed([kind.explicit[0] for kind in kinds])
+    found = []
+    for draft in drafts:
+        own = embed([draft.statement.text, *(q.text for q in draft.questions)])
+        stated = {draft.attribute_type, draft.statement.family}
+        closeness = (kind_vectors @ own[:1].T).max(axis=1).tolist()
+        controls = [
+            *unstated_order(draft.id, kinds, stated, closeness, limits.max_unstated)[:1],
+            *irrelevant_order(draft.id, mined, query_vectors @ own.T, limits.max_irrelevant)[:1],
+            *_other_person(draft),
+            *neutral_order(draft.id)[:1],
+        ]
+        found.append(draft.model_copy(update={"questions": (*draft.questions, *controls)}))
+    return found
+
+
+def _other_person(draft: Draft) -> list[DraftQuestion]:
+    """The explicit question about a relative, and about the assistant."""
+    direct = draft.questions[0].text
+    person = next(p for p in rotated(draft.id, RELATIVES) if not contains_phrase(draft.statement.text, p))
+    return [
+        DraftQuestion(
+            kind=QuestionKind.OTHER_PERSON,
+            text=direct.replace("my ", f"{whose} ", 1),
+            origin="template",
+            query_id=None,
+            accepted=(),
+        )
+        for whose in (f"my {person}'s", "your")
+    ]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured: one checkpoint on one split of one data set."""
+
+    model: str
+    """Name of the checkpoint in params.yaml."""
+    split: Split
+    """Validation while settings are chosen, test in the end."""
+    preferences: int
+    """Records, in the order of their ids."""
+    work: Path
+    """Folder of the data set, the runs and their caches."""
+
+    @property
+    def dataset(self) -> Path:
+        """The data set with controls."""
+        return self.work / "dataset"
+
+    def run(self, method: str) -> Path:
+        """Folder of a method's run."""
+        return self.work / "runs" / f"{self.model}-{self.split}-{self.preferences}" / method
+
+    @property
+    def settings(self) -> EditSettings:
+        """The settings of params.yaml for this split."""
+        settings = load_section(PARAMS, "edit", EditSettings)
+        changes = {
+            "split": self.split,
+            "max_preferences": self.preferences,
+            "users_per_fit": USERS_PER_FIT,
+            "dtype": "float32",
+        }
+        return settings.model_copy(update=changes)
+
+
+def measure(bench: Bench, method: str, judge: JudgeConfig, *, again: bool) -> None:
+    """Run and judge one method, unless its row is there; the row is judged again in any case, which costs little."""
+    run, cell = bench.run(method), Cell(bench.settings, bench.model, method)
+    key = content_id(
+        dataset_sha256(bench.dataset),
+        config_sha256(cell.config),
+        cell.source,
+        cell.settings.model_dump(exclude={"methods", "models", "checkpoints"}),
+    )
+    made = run / "key.json"
+    if again or not made.is_file() or json.loads(made.read_text(encoding="utf-8")) != key:
+        made.unlink(missing_ok=True)
+        run_cell(cell, bench.dataset, run, bench.work / "cache")
+        write_json(made, key)
+    write_json(run / "scores.json", judge_run(bench.dataset, run, judge, bench.work / "cache" / "judge"))
+    typer.echo(json.dumps({method: row_of(run)}))
+
+
+def row_of(run: Path) -> dict[str, Any]:
+    """What the table shows of one method, for each judge, with the interval of the headline."""
+    scores, record = (json.loads((run / f"{name}.json").read_text(encoding="utf-8")) for name in ("scores", "run"))
+    row: dict[str, Any] = {
+        "n": record["counts"]["preferences"],
+        "failed": record["counts"]["failed_edits"],
+        "degenerate": round(scores["degenerate_rate"]["value"], 4),
+        "seconds_per_edit": record["cost"]["seconds_per_edit"],
+        "bytes_per_user": record["cost"]["bytes_per_user"],
+        "extra_prompt_tokens": record["cost"]["extra_prompt_tokens"],
+        "commit": (record["code"]["commit"] or "")[:12],
+    }
+    for name, found in scores["judges"].items():
+        row[name] = {key: round(found[key]["value"], 3) for key in ("recall", "specificity", "headline")}
+        row[name] |= {end: round(found["headline"][end], 3) for end in ("low", "high")}
+        row[name] |= {kind: round(estimate["value"], 3) for kind, estimate in found["by_kind"].items()}
+    return row
+
+
+def margins(bench: Bench, methods: Sequence[str], judge: JudgeConfig) -> dict[str, dict[str, Any]]:
+    """Paired difference of preference_edit's headline to that of each method, by judge, on the users both have."""
+    plan = Plan(judge.bootstrap_samples, judge.seed, judge.confidence)
+
+    def counts(method: str, name: str) -> Counts:
+        verdicts = read_parquet(bench.run(method) / "verdicts.parquet", Verdict)
+        return count_kinds(verdict for verdict in verdicts if verdict.judge == name)
+
+    found: dict[str, dict[str, Any]] = {}
+    for method in methods:
+        for name in judge.judges if method != OURS else ():
+            difference = headline_difference(counts(OURS, name), counts(method, name), plan)
+            if difference is not None:
+                found.setdefault(method, {})[name] = asdict(difference)
+    return found
+
+
+def claims(bench: Bench, methods: Sequence[str], judge: JudgeConfig) -> list[Claim]:
+    """Headline, specificity and recall of preference_edit, and its margin over the best baseline."""
+    table = {method: row_of(bench.run(method)) for method in methods}
+    scores = json.loads((bench.run(OURS) / "scores.json").read_text(encoding="utf-8"))["judges"][JUDGE]
+    note = f"test records of the published UPQA, {bench.model}, judge {JUDGE}"
+    n = table[OURS]["n"]
+    prefix = "edit" if bench.model == MODEL else f"{bench.model}.edit"
+    found = [
+        Claim(f"{prefix}.{OURS}_{name}", e["value"], "share", e["low"], e["high"], n, note)
+        for name, e in ((name, scores[name]) for name in ("headline", "specificity", "recall"))
+    ]
+    differences = margins(bench, methods, judge)
+    baselines = [method for method in methods if method in BASELINES]
+    best = max(baselines, key=lambda method: table[method][JUDGE]["headline"])
+    least = differences[best][JUDGE]
+    return [
+        *found,
+        Claim(
+            f"{prefix}.{OURS}_margin",
+            least["low"],
+            "share",
+            least["low"],
+            least["high"],
+            n,
+            f"lower end of the paired interval of the headline's difference to {best}, the best of "
+            f"{', '.join(baselines)}; {note}",
+            {"table": table, "margins": differences},
+        ),
+    ]
+
+
+def main() -> None:
+    """Measure and write the claims."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--published", type=Path, required=True, help="folder of the published data")
+    parser.add_argument("--queries", type=Path, default=Path("data/mined/queries.parquet"), help="mined queries")
+    parser.add_argument("--work", type=Path, default=Path(".cache/methods_table"), help="working folder")
+    parser.add_argument("--model", default=MODEL, help="checkpoint, by its name in params.yaml")
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    parser.add_argument("--preferences", type=int, default=60, help="records, in the order of their ids")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="methods to run; all by default")
+    parser.add_argument("--again", nargs="*", default=[], help="methods whose finished rows are made again")
+    options = parser.parse_args()
+    bench = Bench(options.model, options.split, options.preferences, options.work)
+    if not (bench.dataset / "manifest.json").is_file():
+        build_dataset(options.published, options.queries, bench.dataset)
+    judge = load_section(PARAMS, "judge", JudgeConfig)
+    for method in options.methods:
+        measure(bench, method, judge, again=method in options.again)
+    finished = [method for method in METHODS if (bench.run(method) / "scores.json").is_file()]
+    if bench.split == "test" and OURS in finished:
+        name = "methods_table" if bench.model == MODEL else f"methods_table_{bench.model}"
+        write(name, "python -m benchmarks.methods_table", claims(bench, finished, judge))
+
+
+if __name__ == "__main__":
+    main()

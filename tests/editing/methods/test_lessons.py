@@ -1,0 +1,83 @@
+"""Which questions a preference is taught by."""
+
+from itertools import chain
+
+import pytest
+
+from editing.methods.base import Fact
+from editing.methods.lessons import LessonConfig, Lessons, in_second_person, question_bank
+from pipeline.generate.controls import RELATIVES
+
+
+def a_fact(subject: str = "hobby", target: str = "chess", cluster: tuple[Fact, ...] = ()) -> Fact:
+    return Fact(f"p-{subject}", f"My {subject} is {target}.", f"What is my {subject}?", subject, target, cluster)
+
+
+def texts(kinds: object) -> list[str]:
+    assert isinstance(kinds, dict)
+    return list(chain.from_iterable(kinds.values()))
+
+
+@pytest.fixture(scope="module")
+def lessons() -> Lessons:
+    config = LessonConfig(near_topics=2, far_topics=18, people=16, max_noun_similarity=0.45, seed=0)
+    return Lessons(config, question_bank())
+
+
+def test_asked_and_held_questions_are_disjoint(lessons: Lessons) -> None:
+    lesson = lessons.of(a_fact())
+    assert not set(texts(lesson.asked)) & set(texts(lesson.held))
+
+
+def test_every_held_question_about_the_assistant_says_so(lessons: Lessons) -> None:
+    about = lessons.of(a_fact()).held["assistant"]
+    assert about
+    assert all("you" in text.lower() or "the assistant" in text for text in about)
+
+
+def test_every_direct_question_is_held_when_it_is_about_the_assistant(lessons: Lessons) -> None:
+    lesson = lessons.of(a_fact())
+    turned = {text.replace("my ", "your ", 1) for text in lesson.asked["direct"] if "my " in text}
+    assert turned <= set(lesson.held["assistant"])
+
+
+def test_no_asked_question_is_about_another_person(lessons: Lessons) -> None:
+    lesson = lessons.of(a_fact())
+    assert not [text for text in texts(lesson.asked) for person in lessons.bank.people if f" {person} hobby" in text]
+
+
+def test_the_relatives_of_the_controls_are_not_in_the_bank() -> None:
+    assert not {f"my {person}'s" for person in RELATIVES} & set(question_bank().people)
+
+
+def test_the_questions_of_the_cluster_are_asked(lessons: Lessons) -> None:
+    lesson = lessons.of(a_fact(cluster=(a_fact("pastime"),)))
+    assert {"What is my hobby?", "What is my pastime?"} <= set(lesson.asked["direct"])
+
+
+def test_the_nearest_topic_of_music_is_music(lessons: Lessons) -> None:
+    fact = Fact("p", "I love jazz.", "What is my music preference?", "music preference", "Jazz")
+    near, far = lessons.near_and_far(fact)
+    assert near[0] == lessons.bank.topics["music"]
+    assert not [topic for topic in near if topic in far]
+
+
+def test_an_attribute_like_the_stated_one_is_not_held(lessons: Lessons) -> None:
+    assert "What is my birthday?" not in texts(lessons.of(a_fact("date of birth", "May 5")).held)
+
+
+def test_questions_of_a_fact_do_not_depend_on_who_came_before(lessons: Lessons) -> None:
+    lessons.of(a_fact("diet"))
+    assert lessons.of(a_fact()) == Lessons(lessons.config, lessons.bank).of(a_fact())
+
+
+@pytest.mark.parametrize(
+    ("own", "turned"),
+    [
+        ("What do I love?", "What do you love?"),
+        ("Who lives with me?", "Who lives with you?"),
+        ("My dog is mine.", "Your dog is yours."),
+    ],
+)
+def test_a_question_about_the_user_is_turned_to_the_assistant(own: str, turned: str) -> None:
+    assert in_second_person(own) == turned
