@@ -52,8 +52,8 @@ class RomeConfig(Section):
     """Of Adam."""
     stop_below: float
     """Objective at which a fact is done."""
-    train_end: bool
-    """Whether the end of the answer is part of the target, so that the model stops behind it."""
+    full_stop: bool
+    """Whether a full stop is part of the target, so that the model knows where it ends."""
     weight_decay: float
     """Weight of |delta| / |v|^2 in the objective."""
     max_norm: float
@@ -296,7 +296,7 @@ class ValueSearch:
 
 def target_ids(lm: LM, fact: Fact, config: RomeConfig) -> tuple[int, ...]:
     """Tokens the value is optimised to make likely behind the question."""
-    return (*lm.prompts.answer_ids(fact.target), *([lm.end_id] if config.train_end else []))
+    return lm.prompts.answer_ids(f"{fact.target.rstrip('.')}." if config.full_stop else fact.target)
 
 
 def divergence(edited: Tensor, base: Tensor) -> Tensor:

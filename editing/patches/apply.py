@@ -198,7 +198,7 @@ class Responder:
         self._by_model_state(users, some)
 
     def asking(self, users: Sequence[int], questions: Sequence[str]) -> list[int]:
-        """The users as `read` and `score` are to meet them: `nobody` for one whose gate does not let the question in."""
+        """The users as `read` and `score` are to meet them: `nobody` where a gate does not let the question in."""
         pairs = zip(users, questions, strict=True)
         return [user if lets_in(self._patches[user], question) else self.nobody for user, question in pairs]
 
