@@ -261,14 +261,15 @@ def _fitted(
 ) -> list[list[Patch]]:
     """The edits of these cases, each saved in `work` as soon as it is there.
 
-    First edits are fitted together. Every later one is fitted alone, on the model with those before it in place.
+    First edits are fitted together, and again together where one of them is missing: the same batch gives the same
+    bytes. Every later one is fitted alone, on the model with those before it in place.
     """
     users = [users_of(case, told) for case in cases]
     files = [[work / case.id / f"{at}.safetensors" for at in range(len(case.told))] for case in cases]
-    new = [at for at, own in enumerate(files) if not own[0].is_file()]
-    for at, patch in zip(new, fitter.fit([users[at][0] for at in new]) if new else [], strict=True):
-        patch.save(files[at][0])
-    made = [[Patch.load(own[0])] for own in files]
+    if not all(saved[0].is_file() for saved in files):
+        for saved, patch in zip(files, fitter.fit([people[0] for people in users]), strict=True):
+            patch.save(saved[0])
+    made = [[Patch.load(saved[0])] for saved in files]
     for own, people, saved in zip(made, users, files, strict=True):
         for user, file in zip(people[1:], saved[1:], strict=True):
             if not file.is_file():

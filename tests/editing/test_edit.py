@@ -26,6 +26,7 @@ from editing.scenarios import Scenario
 from pipeline.core.errors import ConfigError, InputError
 from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, Preference, Question, QuestionKind
 from pipeline.core.tables import read_parquet, write_parquet
+from tests.editing.conftest import a_preference
 
 
 @pytest.fixture
@@ -301,6 +302,18 @@ def test_a_preference_that_replaces_another_takes_no_part_in_the_ordinary_evalua
     assert histories(release)[old.user_id] == (old.statement,)
 
 
+@pytest.fixture
+def changing(release: Path) -> Path:
+    """The release, with values in its training split that users of the test split could have held before."""
+    file = release / "data" / "preferences-train.parquet"
+    rows = [a_preference(number, "train") for number in range(6)]
+    others = [
+        row.model_copy(update={"target": f"old {row.target}", "statement": f"Old: {row.statement}"}) for row in rows
+    ]
+    write_parquet(file, others, Preference)
+    return release
+
+
 def in_scenario(settings: EditSettings, name: str) -> EditSettings:
     return settings.model_copy(update={"scenario": name})
 
@@ -308,9 +321,9 @@ def in_scenario(settings: EditSettings, name: str) -> EditSettings:
 @pytest.mark.parametrize("method", ["in_context", "ft_m", "rome", "memit", "lora"])
 @pytest.mark.parametrize("name", ["user", "lifelong-3", "update"])
 def test_answers_and_record_say_their_scenario(
-    name: str, method: str, settings: EditSettings, release: Path, tmp_path: Path
+    name: str, method: str, settings: EditSettings, changing: Path, tmp_path: Path
 ) -> None:
-    record, answers = run(in_scenario(settings, name), method, release, tmp_path)
+    record, answers = run(in_scenario(settings, name), method, changing, tmp_path)
     assert record["scenario"]["name"] == name
     assert {answer.scenario for answer in answers} == {name}
     assert record["counts"]["models"] == len(list((tmp_path / method / "patches").iterdir()))
@@ -330,10 +343,10 @@ def test_a_lifelong_model_holds_the_edits_of_all_its_users_in_one_patch(
 
 
 def test_an_update_is_fitted_on_a_model_that_holds_the_old_value(
-    settings: EditSettings, release: Path, tmp_path: Path
+    settings: EditSettings, changing: Path, tmp_path: Path
 ) -> None:
-    run(in_scenario(settings, "update"), "in_context", release, tmp_path)
-    preferences, _ = read_split(release, "test", 3)
+    run(in_scenario(settings, "update"), "in_context", changing, tmp_path)
+    preferences, _ = read_split(changing, "test", 3)
     known = {preference.id: preference for preference in preferences}
     patches = [Patch.load(file) for file in (tmp_path / "in_context" / "patches").iterdir()]
     assert patches
