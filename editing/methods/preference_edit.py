@@ -373,7 +373,7 @@ def ridge_regression(x: Tensor, y: Tensor, weights: Tensor, ridge: float, left_o
     The penalty is `ridge` times the mean squared norm of a row of x over n; `weights` is (n,). Predictions without the
     row itself are in closed form: y_i - dual_i / (G^-1)_ii, where G is the regularised Gram matrix.
     """
-    gram = (x @ x.T).double()
+    gram = x.double() @ x.T.double()
     penalty = ridge * gram.diagonal().mean() / len(x)
     factor = torch.linalg.cholesky(gram + torch.diag(penalty / weights.double()))
     dual = torch.cholesky_solve(y.double(), factor)

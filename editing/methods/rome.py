@@ -295,8 +295,13 @@ class ValueSearch:
 
 
 def target_ids(lm: LM, fact: Fact, config: RomeConfig) -> tuple[int, ...]:
-    """Tokens the value is optimised to make likely behind the question."""
-    return lm.prompts.answer_ids(f"{fact.target.rstrip('.')}." if config.full_stop else fact.target)
+    """Tokens the value is optimised to make likely behind the question.
+
+    Raises:
+        InputError: the target is empty.
+    """
+    stopped = config.full_stop and fact.target.strip()
+    return lm.prompts.answer_ids(f"{fact.target.rstrip('.')}." if stopped else fact.target)
 
 
 def divergence(edited: Tensor, base: Tensor) -> Tensor:

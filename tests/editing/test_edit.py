@@ -134,7 +134,7 @@ def test_the_hashed_prompt_of_a_prompt_method_holds_the_statement_for_every_kind
         return real(prompt)
 
     monkeypatch.setattr(Prompt, "sha256", property(remember))
-    monkeypatch.setattr("editing.patches.retrieve._vectors", lambda texts: np.ones((len(texts), 2), np.float32))
+    monkeypatch.setattr("editing.patches.retrieve.vectors", lambda texts: np.ones((len(texts), 2), np.float32))
     answers = run(settings, method, release, tmp_path)[1]
     preferences, questions = read_split(release, "test", 3)
     texts = {q.id: q.text for own in questions.values() for q in own}

@@ -13,6 +13,7 @@ from editing.dialogue.asking import MultiturnSettings, ask_run
 from editing.lm.load import LM
 from editing.lm.prompt import Prompt
 from editing.runner import Cell, EditSettings, run_cell
+from editing.scenarios import Scenario
 from pipeline.core.errors import InputError
 from pipeline.core.records import CONTROL_KINDS, Exchange
 from pipeline.core.tables import read_parquet, write_parquet
@@ -33,6 +34,8 @@ def edited(method: str, release: Path, checkpoint: Path, folder: Path) -> Path:
         models=("tiny",),
         checkpoints={"tiny": str(checkpoint)},
         methods=(method,),
+        scenario="single",
+        scenarios={"single": Scenario(told="preference", edits=1, withdrawn=False)},
         split="test",
         max_preferences=3,
         users_per_fit=2,

@@ -67,7 +67,7 @@ def test_dense_retrieval_ranks_by_meaning(make_lm: Callable[..., LM], monkeypatc
     def counted(sentences: tuple[str, ...]) -> np.ndarray:
         return np.array([[text.count("cat"), text.count("rea")] for text in sentences], dtype=np.float32)
 
-    monkeypatch.setattr("editing.patches.retrieve._vectors", counted)
+    monkeypatch.setattr("editing.patches.retrieve.vectors", counted)
     plan = plan_of("rag_dense", make_lm("llama")).model_copy(update={"top_k": 1})
     assert "favourite meal" in compose(plan, "Which bread?")[0].content
 
