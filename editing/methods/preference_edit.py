@@ -110,7 +110,8 @@ class PreferenceEdit(Method[PreferenceEditConfig]):
             reader = KeyReader(lm, layer)
             bank = self._bank(lm, reader)
         maker = Maker(lm, self.name, self.kind, self.config)
-        facts = [(at, fact) for at, user in enumerate(users) for fact in user.facts]
+        empty = {at for at, user in enumerate(users) if any(not fact.target.strip() for fact in user.facts)}
+        facts = [(at, fact) for at, user in enumerate(users) if at not in empty for fact in user.facts]
         edits: dict[int, list[FactEdit]] = {}
         if facts:
             with frozen(lm.model):
@@ -120,7 +121,12 @@ class PreferenceEdit(Method[PreferenceEditConfig]):
             for (at, _), edit in zip(facts, made, strict=True):
                 edits.setdefault(at, []).append(edit)
         path = lm.structure.down[layer].path
-        return [self._patch(maker, user, edits.get(at, []), path, len(users)) for at, user in enumerate(users)]
+        return [
+            maker.patch(user, failure="The target is empty.", share=len(users))
+            if at in empty
+            else self._patch(maker, user, edits.get(at, []), path, len(users))
+            for at, user in enumerate(users)
+        ]
 
     def _patch(self, maker: Maker, user: User, edits: Sequence[FactEdit], path: str, share: int) -> Patch:
         if not edits:
