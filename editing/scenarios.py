@@ -100,7 +100,7 @@ def _edits(
     else:
         released = {preference.id: preference for preference in pool}
         for preference in preferences:
-            new = released.get(getattr(preference, "superseded_by", None) or "")
+            new = released.get(preference.superseded_by or "")
             old = preference if new else replaced_value(preference, pool)
             now = new or preference
             if old is not None and questions.get(now.id):

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-import torch
 from pydantic import PositiveInt
 
 from editing.lm.load import LM
@@ -30,9 +29,8 @@ from editing.methods.lora import Lora, LoraConfig
 from editing.methods.memit import Memit, MemitConfig
 from editing.methods.rome import Rome, RomeConfig
 from editing.methods.training import Trained
-from editing.patches.apply import in_place
-from editing.patches.export import merged_weights
-from editing.patches.patch import Patch, PatchKind, low_rank_tensors
+from editing.patches.patch import Patch, PatchKind
+from editing.patches.stack import holding, stacked
 from pipeline.core.config import Section
 
 
@@ -128,23 +126,14 @@ class ClusteredClosedForm(Clustered):
         return [self._one_by_one(method, lm, user, own) for user, own in zip(users, members, strict=True)]
 
     def _one_by_one(self, method: Rome, lm: LM, user: User, members: Sequence[Fact]) -> Patch:
-        patch = method.fit(lm, [replace(user, facts=())])[0]
+        steps: list[Patch] = []
         for member in members:
-            with in_place(lm, merged_weights(lm, patch)):
+            with holding(lm, steps):
                 (step,) = method.fit(lm, [replace(user, facts=(member,))])
             if step.manifest.failure:
                 return step
-            patch = Patch(step.manifest, low_rank_tensors(_joined(patch, step)))
-        return patch
-
-
-def _joined(first: Patch, second: Patch) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """The factors of both, whose product is the sum of their products."""
-    factors = first.factors()
-    for path, (a, b) in second.factors().items():
-        before = factors.get(path)
-        factors[path] = (torch.cat([before[0], a], dim=1), torch.cat([before[1], b])) if before else (a, b)
-    return factors
+            steps.append(step)
+        return stacked(steps) if steps else method.fit(lm, [replace(user, facts=())])[0]
 
 
 class ClusteredFineTuneConfig(FineTuneConfig, ClusterConfig):

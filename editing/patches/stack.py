@@ -23,7 +23,7 @@ def stacked(patches: Sequence[Patch]) -> Patch:
         InputError: a patch is of a kind that cannot be stacked.
     """
     last = patches[-1].manifest
-    gated = getattr(last, "gate", None) is not None
+    gated = last.gate is not None
     if len(patches) > 1 and (gated or last.kind not in ("prompt", "low_rank", "dense")):
         raise InputError(
             f"{last.method}: its patches ({last.kind}{', gated' if gated else ''}) do not stack in one model."
