@@ -13,6 +13,7 @@ from editing.judge import judge
 from editing.leaderboard import leaderboard
 from editing.multiturn import multiturn
 from editing.personalize import personalize
+from editing.submit import submit, verify
 from pipeline.exchanges.__main__ import exchanges
 from pipeline.generate.__main__ import generate
 from pipeline.importers.__main__ import import_benchmark
@@ -41,7 +42,14 @@ PANELS: dict[str, dict[str, Callable[..., object]]] = {
         "export": export,
         "import": import_benchmark,
     },
-    "Evaluation": {"multiturn": multiturn, "ability": ability, "judge": judge, "leaderboard": leaderboard},
+    "Evaluation": {
+        "multiturn": multiturn,
+        "ability": ability,
+        "judge": judge,
+        "leaderboard": leaderboard,
+        "submit": submit,
+        "verify": verify,
+    },
     "Try it": {"personalize": personalize},
 }
 app.add_typer(edit, name="edit", rich_help_panel="Evaluation")
