@@ -9,6 +9,7 @@ import typer
 
 from editing.ability import ability
 from editing.edit import app as edit
+from editing.evaluate import evaluate
 from editing.judge import judge
 from editing.leaderboard import leaderboard
 from editing.multiturn import multiturn
@@ -47,6 +48,7 @@ PANELS: dict[str, dict[str, Callable[..., object]]] = {
         "ability": ability,
         "judge": judge,
         "leaderboard": leaderboard,
+        "evaluate": evaluate,
         "submit": submit,
         "verify": verify,
     },
