@@ -16,11 +16,11 @@ SHOWN = 20
 @friendly
 def submit(
     run: Annotated[Path, typer.Argument(help="Folder of one judged run, e.g. results/my-model/rome.")],
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("bundle.zip"),
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("build/bundle.zip"),
 ) -> None:
     """Bundle answers, verdicts, scores and hashes of one run into one file that others can verify.
 
-    Example: upqa submit results/smollm2-135m-instruct/rome --out rome.zip
+    Example: upqa submit results/smollm2-135m-instruct/rome --out build/rome.zip
     """
     from editing.submission import write_bundle
     from pipeline.core.progress import console
@@ -37,7 +37,7 @@ def verify(
 ) -> None:
     """Score the answers of a bundle again with the local judges; exit code 1 where anything differs.
 
-    Example: upqa verify rome.zip --dataset build/hub
+    Example: upqa verify build/rome.zip --dataset build/hub
     """
     from editing.judges.config import JudgeConfig
     from editing.submission import check_bundle
