@@ -18,6 +18,9 @@ from pipeline.core.config import load_section
 from pipeline.core.errors import InputError
 from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, Verdict
 from pipeline.core.tables import read_parquet, write_json, write_parquet
+from pipeline.llm.config import load_llm
+from pipeline.llm.errors import EndpointError
+from pipeline.llm.testing import fake_endpoint
 
 
 @pytest.fixture
@@ -198,6 +201,30 @@ def test_a_judge_that_could_not_decide_is_counted_and_scores_nothing(run, tmp_pa
     headline = scores["judges"]["exact"]["headline"]
     assert headline["value"] is None
     assert headline["n_unscored"] == 48
+
+
+def test_an_endpoint_that_fails_leaves_no_verdicts_and_no_scores(run, tmp_path, config, pytestconfig):
+    llm = load_llm(pytestconfig.rootpath / "params.yaml")
+    asked = config.model_copy(
+        update={
+            "judges": ("exact", "llm"),
+            "llm": config.llm.model_copy(update={"prompts": pytestconfig.rootpath / "prompts"}),
+        }
+    )
+    with fake_endpoint(lambda body: "VERDICT: correct") as endpoint:
+        role = llm.roles["judge"].model_copy(update={"base_url": endpoint.base_url})
+        bound = llm.model_copy(
+            update={"roles": {**llm.roles, "judge": role}, "cache": tmp_path / "calls.sqlite", "attempts": 1}
+        )
+        endpoint.status = 500
+        with pytest.raises(EndpointError):
+            judge_run(tmp_path / "hub", run, asked, tmp_path / "cache", bound)
+        assert not (run / "scores.json").exists()
+        assert not (run / "verdicts.parquet").exists()
+        endpoint.status = None
+        scores = judge_run(tmp_path / "hub", run, asked, tmp_path / "cache", bound)
+    assert scores["judges"]["llm"]["headline"]["value"] == 1
+    assert scores["judges"]["llm"]["headline"]["n_unscored"] == 0
 
 
 def test_answers_of_another_data_set_are_refused(run, tmp_path, config):
