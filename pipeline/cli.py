@@ -9,10 +9,12 @@ import typer
 
 from editing.ability import ability
 from editing.edit import app as edit
+from editing.evaluate import evaluate
 from editing.judge import judge
 from editing.leaderboard import leaderboard
 from editing.multiturn import multiturn
 from editing.personalize import personalize
+from editing.submit import submit, verify
 from pipeline.exchanges.__main__ import exchanges
 from pipeline.generate.__main__ import generate
 from pipeline.importers.__main__ import import_benchmark
@@ -41,7 +43,15 @@ PANELS: dict[str, dict[str, Callable[..., object]]] = {
         "export": export,
         "import": import_benchmark,
     },
-    "Evaluation": {"multiturn": multiturn, "ability": ability, "judge": judge, "leaderboard": leaderboard},
+    "Evaluation": {
+        "multiturn": multiturn,
+        "ability": ability,
+        "judge": judge,
+        "leaderboard": leaderboard,
+        "evaluate": evaluate,
+        "submit": submit,
+        "verify": verify,
+    },
     "Try it": {"personalize": personalize},
 }
 app.add_typer(edit, name="edit", rich_help_panel="Evaluation")

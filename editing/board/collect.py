@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,10 +16,10 @@ import pyarrow.parquet as pq
 from editing.metrics import PROTOCOL_VERSION
 from pipeline.core.errors import InputError
 
-COMPARED = ("protocol", "dataset_sha256", "judge_sha256", "prompt_sha256", "scenario")
+COMPARED = ("protocol", "dataset_sha256", "judge_sha256", "scenario")
 """Entries of scores.json's hashes that must be equal in one table."""
-COMPARED_WITHIN_MODEL = "decoding_sha256"
-"""Entry that must be equal among the runs of one model: number format, budget and decoding."""
+COMPARED_WITHIN_MODEL = ("prompt_sha256", "decoding_sha256")
+"""Entries that must be equal among the runs of one model: chat template; number format, budget and decoding."""
 PLAIN_SCENARIO = "single"
 """The scenario of the main table: one fact of one user."""
 RUN_FIELDS = ("status", "code", "model", "method", "cost", "counts")
@@ -123,8 +124,8 @@ def check_comparable(runs: Iterable[Run]) -> dict[str, Any]:
     """The hashes all scored `runs` share; empty where nothing is scored.
 
     Raises:
-        InputError: they are of another protocol version, or differ in data set, judges or prompts, or runs of one
-            model differ in decoding; names the rows.
+        InputError: they are of another protocol version, or differ in data set, judges or scenario, or runs of one
+            model differ in prompts or decoding; names the rows.
     """
     scored = [run for run in runs if not run.failed]
     shared: dict[str, Any] = {}
@@ -141,13 +142,13 @@ def check_comparable(runs: Iterable[Run]) -> dict[str, Any]:
         if len(found) > 1:
             raise InputError(_mixed(name, found))
         shared[name] = next(iter(found), None)
-    for model in {run.model for run in scored}:
-        decoded = defaultdict(list)
+    for model, name in itertools.product(sorted({run.model for run in scored}), COMPARED_WITHIN_MODEL):
+        found = defaultdict(list)
         for run in scored:
             if run.model == model:
-                decoded[(run.scores or {})["hashes"].get(COMPARED_WITHIN_MODEL)].append(run.key)
-        if len(decoded) > 1:
-            raise InputError(_mixed(COMPARED_WITHIN_MODEL, decoded))
+                found[_hash_of(run, name)].append(run.key)
+        if len(found) > 1:
+            raise InputError(_mixed(name, found))
     return shared
 
 

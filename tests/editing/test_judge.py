@@ -1,4 +1,8 @@
 import json
+import signal
+import subprocess
+import sys
+import textwrap
 
 import pytest
 from typer.testing import CliRunner
@@ -6,6 +10,7 @@ from typer.testing import CliRunner
 from benchmarks import synthetic_results as made_up
 from editing.judges.base import Ruling
 from editing.judges.config import JudgeConfig
+from editing.judges.exact import ExactJudge
 from editing.judges.registry import load_judge
 from editing.judging import judge_run, judged
 from editing.metrics import PROTOCOL_VERSION
@@ -13,6 +18,9 @@ from pipeline.core.config import load_section
 from pipeline.core.errors import InputError
 from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, Verdict
 from pipeline.core.tables import read_parquet, write_json, write_parquet
+from pipeline.llm.config import load_llm
+from pipeline.llm.errors import EndpointError
+from pipeline.llm.testing import fake_endpoint
 
 
 @pytest.fixture
@@ -140,6 +148,47 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_the_same(run, tmp_path, 
     assert again.asked == 16
 
 
+KILLED = textwrap.dedent(
+    """
+    import os, signal, sys
+    from pathlib import Path
+    from editing.judges.config import JudgeConfig
+    from editing.judges.exact import ExactJudge
+    from editing.judging import judge_run
+    real, chunks = ExactJudge.rule, []
+    def rule(self, items):
+        chunks.append(len(items))
+        if len(chunks) == int(sys.argv[5]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(self, items)
+    ExactJudge.rule = rule
+    dataset, run, cache = map(Path, sys.argv[2:5])
+    judge_run(dataset, run, JudgeConfig.model_validate_json(sys.argv[1]), cache)
+    """
+)
+
+
+def test_a_process_killed_while_judging_is_finished_by_the_next_with_the_same_bytes(run, tmp_path, config, monkeypatch):
+    hub, cache = tmp_path / "hub", tmp_path / "cache"
+    judge_run(hub, run, config, cache)
+    files = [run / name for name in ("verdicts.parquet", "scores.json")]
+    whole = [file.read_bytes() for file in files]
+    for file in files:
+        file.unlink()
+    arguments = [config.model_dump_json(), *map(str, (hub, run, cache)), "3"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-500:]
+    assert not any(file.exists() for file in files)
+    (partial,) = cache.iterdir()
+    assert len(partial.read_text().splitlines()) == 32
+    asked = []
+    rule = ExactJudge.rule
+    monkeypatch.setattr(ExactJudge, "rule", lambda self, items: asked.extend(items) or rule(self, items))
+    judge_run(hub, run, config, cache)
+    assert len(asked) == 16
+    assert [file.read_bytes() for file in files] == whole
+
+
 def test_a_judge_that_could_not_decide_is_counted_and_scores_nothing(run, tmp_path, config, monkeypatch):
     class Silent:
         name = "exact"
@@ -152,6 +201,30 @@ def test_a_judge_that_could_not_decide_is_counted_and_scores_nothing(run, tmp_pa
     headline = scores["judges"]["exact"]["headline"]
     assert headline["value"] is None
     assert headline["n_unscored"] == 48
+
+
+def test_an_endpoint_that_fails_leaves_no_verdicts_and_no_scores(run, tmp_path, config, pytestconfig):
+    llm = load_llm(pytestconfig.rootpath / "params.yaml")
+    asked = config.model_copy(
+        update={
+            "judges": ("exact", "llm"),
+            "llm": config.llm.model_copy(update={"prompts": pytestconfig.rootpath / "prompts"}),
+        }
+    )
+    with fake_endpoint(lambda body: "VERDICT: correct") as endpoint:
+        role = llm.roles["judge"].model_copy(update={"base_url": endpoint.base_url})
+        bound = llm.model_copy(
+            update={"roles": {**llm.roles, "judge": role}, "cache": tmp_path / "calls.sqlite", "attempts": 1}
+        )
+        endpoint.status = 500
+        with pytest.raises(EndpointError):
+            judge_run(tmp_path / "hub", run, asked, tmp_path / "cache", bound)
+        assert not (run / "scores.json").exists()
+        assert not (run / "verdicts.parquet").exists()
+        endpoint.status = None
+        scores = judge_run(tmp_path / "hub", run, asked, tmp_path / "cache", bound)
+    assert scores["judges"]["llm"]["headline"]["value"] == 1
+    assert scores["judges"]["llm"]["headline"]["n_unscored"] == 0
 
 
 def test_answers_of_another_data_set_are_refused(run, tmp_path, config):

@@ -79,6 +79,12 @@ def test_rows_that_differ_are_refused_by_name(add, tmp_path, name):
         check_comparable(read_runs(tmp_path / "results"))
 
 
+def test_models_stand_in_one_table_though_each_has_a_chat_template_of_its_own(add, tmp_path):
+    add("m", "none")
+    change_hash(add("other", "none"), "prompt_sha256", "f" * 64)
+    assert {row["model"] for row in board_of(tmp_path)["rows"]} == {"m", "other"}
+
+
 def test_runs_of_one_model_that_decoded_differently_are_refused(add, tmp_path):
     for model, method, value in (("m", "none", "a"), ("m", "rome", "a"), ("m", "ft_m", "b"), ("other", "none", "b")):
         change_hash(add(model, method), "decoding_sha256", value * 64)
