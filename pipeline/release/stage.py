@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipeline.core.config import read_yaml
 from pipeline.core.errors import InputError
 from pipeline.core.licenses import UNKNOWN, strictest, url
 from pipeline.core.provenance import dataset_sha256, git_revision, sha256_file
-from pipeline.core.records import Preference, Question, QuestionKind, Record
+from pipeline.core.records import Preference, Question, QuestionKind, Record, content_id
 from pipeline.core.tables import atomic_write, read_parquet, write_json, write_parquet
 from pipeline.release.config import ReleaseConfig
 from pipeline.release.croissant import croissant
@@ -26,6 +27,10 @@ from pipeline.validate.splits import SPLITS
 CONFIGS: dict[str, type[Record]] = {"questions": Question, "preferences": Preference}
 """Hub configs, the default one first."""
 
+FOLDERS: Mapping[str, str] = {"mine": "mined", "generate": "generated", "validate": "upqa"}
+"""Stage before this one -> its folder below data."""
+LOCK = Path("dvc.lock")
+"""Where DVC keeps the hashes of what every stage read and wrote."""
 _HUB_LICENSES = {
     "CC0-1.0": "cc0-1.0",
     "MIT": "mit",
@@ -81,7 +86,7 @@ def read_flows(reports: Path) -> dict[str, dict[str, dict[str, int]]]:
         InputError: a report is not JSON.
     """
     flows: dict[str, dict[str, dict[str, int]]] = {}
-    for stage, folder in (("mine", "mined"), ("generate", "generated"), ("validate", "upqa")):
+    for stage, folder in FOLDERS.items():
         path = reports / folder / "report.json"
         if not path.exists():
             continue
@@ -91,6 +96,22 @@ def read_flows(reports: Path) -> dict[str, dict[str, dict[str, int]]]:
             raise InputError(f"{path}: not a stage report ({error}); run the stage `{stage}` again.") from error
         flows[stage] = {name: n for name, n in counts.items() if isinstance(n, dict) and {"in", "out"} <= n.keys()}
     return flows
+
+
+def dvc_revision(lock: Path) -> str | None:
+    """Hash of what `lock` records of the stages before this one; None where DVC has run none of them here.
+
+    The release's own entry is left out, as are those of later stages: they change when nothing before them has, and two
+    runs must give the same bytes.
+
+    Raises:
+        ConfigError: the file is not YAML.
+    """
+    if not lock.exists():
+        return None
+    stages = read_yaml(lock).get("stages") or {}
+    before = {stage: stages[stage] for stage in FOLDERS if stage in stages}
+    return content_id(before) if before else None
 
 
 def build(dataset: Dataset, flows: Mapping[str, Any], out: Path, config: ReleaseConfig) -> dict[str, Any]:
@@ -124,6 +145,7 @@ def build(dataset: Dataset, flows: Mapping[str, Any], out: Path, config: Release
         "version": config.version,
         "dataset_sha256": dataset_sha256(out),
         "code": git_revision(),
+        "dvc_revision": dvc_revision(LOCK),
         "rows": {
             name: {split: sum(row.split == split for row in rows) for split in SPLITS}
             for name, rows in (("preferences", dataset.preferences), ("questions", dataset.questions))

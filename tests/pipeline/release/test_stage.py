@@ -16,7 +16,7 @@ from pipeline.core.provenance import sha256_file, sha256_tree
 from pipeline.core.records import Preference, Question
 from pipeline.core.tables import write_parquet
 from pipeline.release.config import ReleaseConfig
-from pipeline.release.stage import build, read_dataset, read_flows
+from pipeline.release.stage import build, dvc_revision, read_dataset, read_flows
 from pipeline.validate.splits import SPLITS
 
 ALLOWED = ("CC-BY-4.0", "Apache-2.0")
@@ -68,6 +68,32 @@ def test_the_manifest_has_the_hash_of_every_file(hub: Path) -> None:
 def test_two_runs_give_identical_bytes(validated: Path, hub: Path, tmp_path: Path) -> None:
     build(read_dataset(validated, ALLOWED), FLOWS, tmp_path / "again", CONFIG)
     assert sha256_tree(hub) == sha256_tree(tmp_path / "again")
+
+
+def locked(folder: Path, **stages: str) -> Path:
+    path = folder / "dvc.lock"
+    entries = {name: {"cmd": name, "outs": [{"path": name, "md5": md5}]} for name, md5 in stages.items()}
+    path.write_text(yaml.safe_dump({"schema": "2.0", "stages": entries}))
+    return path
+
+
+def test_the_dvc_revision_follows_the_stages_before_and_no_other(tmp_path: Path) -> None:
+    first = dvc_revision(locked(tmp_path, mine="1", generate="2", validate="3"))
+    after_the_release = dvc_revision(locked(tmp_path, mine="1", generate="2", validate="3", release="4", judge="5"))
+    other_rows = dvc_revision(locked(tmp_path, mine="1", generate="2", validate="6"))
+    assert first is not None and first == after_the_release != other_rows
+
+
+def test_without_a_lock_of_the_stages_before_there_is_no_dvc_revision(tmp_path: Path) -> None:
+    assert dvc_revision(tmp_path / "dvc.lock") is None
+    assert dvc_revision(locked(tmp_path, judge="5")) is None
+
+
+def test_the_manifest_names_the_dvc_revision(validated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lock = locked(tmp_path, validate="3")
+    manifest = build(read_dataset(validated, ALLOWED), FLOWS, tmp_path / "hub", CONFIG)
+    assert manifest["dvc_revision"] == dvc_revision(lock)
 
 
 def test_the_card_names_the_strictest_licence_and_the_real_counts(hub: Path) -> None:
