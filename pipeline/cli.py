@@ -16,6 +16,7 @@ from editing.personalize import personalize
 from pipeline.exchanges.__main__ import exchanges
 from pipeline.generate.__main__ import generate
 from pipeline.importers.__main__ import import_benchmark
+from pipeline.importers.contamination import contamination
 from pipeline.mine.__main__ import mine
 from pipeline.release.__main__ import release
 from pipeline.release.export import export
@@ -40,6 +41,7 @@ PANELS: dict[str, dict[str, Callable[..., object]]] = {
         "publish": publish,
         "export": export,
         "import": import_benchmark,
+        "contamination": contamination,
     },
     "Evaluation": {"multiturn": multiturn, "ability": ability, "judge": judge, "leaderboard": leaderboard},
     "Try it": {"personalize": personalize},

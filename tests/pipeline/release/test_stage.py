@@ -16,11 +16,11 @@ from pipeline.core.provenance import sha256_file, sha256_tree
 from pipeline.core.records import Preference, Question
 from pipeline.core.tables import write_parquet
 from pipeline.release.config import ReleaseConfig
-from pipeline.release.stage import build, dvc_revision, read_dataset, read_flows
+from pipeline.release.stage import build, dvc_revision, read_contamination, read_dataset, read_flows
 from pipeline.validate.splits import SPLITS
 
 ALLOWED = ("CC-BY-4.0", "Apache-2.0")
-CONFIG = ReleaseConfig(pretty_name="UPQA", version="0.1.0", allowed_licenses=ALLOWED)
+CONFIG = ReleaseConfig(pretty_name="UPQA", version="0.1.0", allowed_licenses=ALLOWED, near_duplicate=0.9)
 FLOWS = {"mine": {"statements": {"in": 10, "out": 3}}}
 
 
@@ -68,6 +68,34 @@ def test_the_manifest_has_the_hash_of_every_file(hub: Path) -> None:
 def test_two_runs_give_identical_bytes(validated: Path, hub: Path, tmp_path: Path) -> None:
     build(read_dataset(validated, ALLOWED), FLOWS, tmp_path / "again", CONFIG)
     assert sha256_tree(hub) == sha256_tree(tmp_path / "again")
+
+
+def overlap_with_upqa(dataset_sha256: str) -> dict[str, Any]:
+    counts = {"statement": {"rows": 2, "equal": 0, "near": 1}}
+    file = {"benchmark": "upqa", "file": "published.json", "overlap": counts}
+    return {"dataset_sha256": dataset_sha256, "near_duplicate": 0.9, "files": [file]}
+
+
+def test_the_card_tells_the_overlap_with_benchmarks_found_in_these_rows_only(
+    validated: Path, hub: Path, tmp_path: Path
+) -> None:
+    for sha256, told in ((sha256_tree(hub / "data"), True), ("0" * 64, False)):
+        found = overlap_with_upqa(sha256)
+        build(read_dataset(validated, ALLOWED), FLOWS, tmp_path / "again", CONFIG, found)
+        card = (tmp_path / "again" / "README.md").read_text()
+        assert ("| upqa | published.json | statement | 2 | 0 | 1 |" in card) is told
+        assert "## Difficulty" in card
+
+
+def test_the_overlap_is_read_where_it_was_measured_and_damage_is_named(tmp_path: Path) -> None:
+    assert read_contamination(tmp_path) is None
+    path = tmp_path / "contamination" / "report.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(overlap_with_upqa("0")))
+    assert read_contamination(tmp_path) == overlap_with_upqa("0")
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"report\.json: not a report"):
+        read_contamination(tmp_path)
 
 
 def locked(folder: Path, **stages: str) -> Path:
@@ -143,4 +171,4 @@ def test_a_damaged_report_is_named(tmp_path: Path) -> None:
 
 def test_a_licence_this_project_does_not_rank_is_refused_in_the_settings() -> None:
     with pytest.raises(ValueError, match="not an SPDX id this project ranks: WTFPL"):
-        ReleaseConfig(pretty_name="x", version="1", allowed_licenses=("WTFPL",))
+        ReleaseConfig(pretty_name="x", version="1", allowed_licenses=("WTFPL",), near_duplicate=0.9)
