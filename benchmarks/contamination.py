@@ -26,6 +26,7 @@ def claims_of(file: dict[str, Any], near_duplicate: float, dataset_sha256: str) 
         ("questions", [kind for kind in file["overlap"] if kind != STATEMENT]),
     ):
         rows, equal, near = (sum(file["overlap"][kind][what] for kind in kinds) for what in ("rows", "equal", "near"))
+        closest = max(file["overlap"][kind]["closest"] for kind in kinds)
         ids = {
             match: sorted(row["id"] for row in file["rows"] if row["what"] in kinds and row["match"] == match)
             for match in ("equal", "near")
@@ -38,10 +39,11 @@ def claims_of(file: dict[str, Any], near_duplicate: float, dataset_sha256: str) 
                 None,
                 None,
                 rows,
-                f"{equal} equal, {near} with a cosine of {near_duplicate} or more, {file['records']} published records",
+                f"{equal} equal, {near} near, closest {closest:.2f}; {file['records']} published records",
                 {
                     "file_sha256": file["sha256"],
                     "dataset_sha256": dataset_sha256,
+                    "near_duplicate": near_duplicate,
                     "by_kind": {kind: file["overlap"][kind] for kind in kinds},
                     "ids": ids,
                 },

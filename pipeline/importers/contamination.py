@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import typer
 
 from pipeline.core.command import friendly
@@ -24,6 +25,7 @@ from pipeline.importers.stage import Format, published
 from pipeline.validate.difficulty import Encode
 from pipeline.validate.splits import SPLITS
 
+Vectors = npt.NDArray[np.float32]
 STATEMENT = "statement"
 """What a preference's text is called beside the kinds of question."""
 BLOCK = 1024
@@ -44,7 +46,7 @@ class Text(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """A text of the release that a benchmark has too."""
+    """A text of the release and what is nearest to it in a benchmark."""
 
     id: str
     """Id of the preference or question."""
@@ -53,7 +55,7 @@ class Overlap(NamedTuple):
     split: str
     """Split of the row."""
     match: Literal["equal", "near"]
-    """equal: the same words; near: embeddings at least as close as the threshold."""
+    """equal: the same words; near: the nearest by embedding, however near."""
     record: int
     """Number of the nearest record in the published file, from 0."""
     cosine: float
@@ -91,48 +93,44 @@ def report(
     found = []
     for benchmark, path in files:
         records = published(benchmark, path, first_person=False)
-        rows = overlaps(ours, vectors, records, encode, near_duplicate)
+        nearest = list(matches(ours, vectors, records, encode))
+        rows = [match for match in nearest if match.match == "equal" or match.cosine >= near_duplicate]
         found.append(
             {
                 "benchmark": benchmark,
                 "file": path.name,
                 "sha256": sha256_file(path),
                 "records": len(records),
-                "overlap": counts(ours, rows),
+                "overlap": counts(nearest, rows),
                 "rows": [row._asdict() for row in rows],
             }
         )
     return {"dataset_sha256": dataset_sha256(dataset), "near_duplicate": near_duplicate, "files": found}
 
 
-def overlaps(
-    ours: Sequence[Text], vectors: Any, records: Sequence[Imported], encode: Encode, near_duplicate: float
-) -> list[Overlap]:
-    """The texts of a release that `records` have too, statements against statements and questions against questions.
+def matches(ours: Sequence[Text], vectors: Vectors, records: Sequence[Imported], encode: Encode) -> Iterator[Overlap]:
+    """What is nearest in `records` to each text of a release: to a statement a statement, to a question a question.
 
     Args:
         ours: the release's texts.
         vectors: their unit-length embeddings, shape (len(ours), d).
         records: the benchmark.
         encode: unit-length embeddings of texts.
-        near_duplicate: least cosine of a near-duplicate.
     """
-    theirs = [(number, record.statement) for number, record in enumerate(records)]
+    told = [(number, record.statement) for number, record in enumerate(records)]
     asked = [
         (number, text)
         for number, record in enumerate(records)
         for _, text, origin in record.questions
         if origin != "template"
     ]
-    found = [
-        *_matches([i for i, text in enumerate(ours) if text.what == STATEMENT], ours, vectors, theirs, encode),
-        *_matches([i for i, text in enumerate(ours) if text.what != STATEMENT], ours, vectors, asked, encode),
-    ]
-    return [overlap for overlap in found if overlap.match == "equal" or overlap.cosine >= near_duplicate]
+    for theirs, is_statement in ((told, True), (asked, False)):
+        own = [row for row, text in enumerate(ours) if (text.what == STATEMENT) is is_statement]
+        yield from _nearest(own, ours, vectors, theirs, encode)
 
 
-def _matches(
-    own: Sequence[int], ours: Sequence[Text], vectors: Any, theirs: Sequence[tuple[int, str]], encode: Encode
+def _nearest(
+    own: Sequence[int], ours: Sequence[Text], vectors: Vectors, theirs: Sequence[tuple[int, str]], encode: Encode
 ) -> Iterator[Overlap]:
     """The nearest of `theirs` (record number, text) for each of the texts `own`; an equal one is the nearest."""
     if not theirs:
@@ -150,14 +148,19 @@ def _matches(
             yield Overlap(text.id, text.what, text.split, match, theirs[at][0], round(float(cosines[at]), 4))
 
 
-def counts(ours: Sequence[Text], found: Sequence[Overlap]) -> dict[str, dict[str, int]]:
-    """Kind of text -> rows of the release, and how many are equal to or near a benchmark's."""
-    table: dict[str, dict[str, int]] = {}
+def counts(nearest: Sequence[Overlap], found: Sequence[Overlap]) -> dict[str, dict[str, float]]:
+    """Kind of text -> rows of the release compared, how many are equal or near, and the highest cosine of any."""
+    table: dict[str, dict[str, float]] = {}
     for what in (STATEMENT, *(kind.value for kind in QuestionKind)):
-        rows = sum(text.what == what for text in ours)
-        if rows:
-            own = [overlap.match for overlap in found if overlap.what == what]
-            table[what] = {"rows": rows, "equal": own.count("equal"), "near": own.count("near")}
+        cosines = [match.cosine for match in nearest if match.what == what]
+        if cosines:
+            own = [match.match for match in found if match.what == what]
+            table[what] = {
+                "rows": len(cosines),
+                "equal": own.count("equal"),
+                "near": own.count("near"),
+                "closest": max(cosines),
+            }
     return table
 
 
@@ -198,5 +201,5 @@ def contamination(
     found = report(dataset, files, embed, load_section(params, "release", ReleaseConfig).near_duplicate)
     write_json(out, found)
     for line in summary(found):
-        console.print(f"contamination: equal+near: {line}", highlight=False)
+        console.print(f"contamination: equal+near: {line}", highlight=False, soft_wrap=True)
     console.print(f"contamination: -> {out}", highlight=False)

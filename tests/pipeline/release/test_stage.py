@@ -71,7 +71,7 @@ def test_two_runs_give_identical_bytes(validated: Path, hub: Path, tmp_path: Pat
 
 
 def overlap_with_upqa(dataset_sha256: str) -> dict[str, Any]:
-    counts = {"statement": {"rows": 2, "equal": 0, "near": 1}}
+    counts = {"statement": {"rows": 2, "equal": 0, "near": 1, "closest": 0.93}}
     file = {"benchmark": "upqa", "file": "published.json", "overlap": counts}
     return {"dataset_sha256": dataset_sha256, "near_duplicate": 0.9, "files": [file]}
 
@@ -83,7 +83,7 @@ def test_the_card_tells_the_overlap_with_benchmarks_found_in_these_rows_only(
         found = overlap_with_upqa(sha256)
         build(read_dataset(validated, ALLOWED), FLOWS, tmp_path / "again", CONFIG, found)
         card = (tmp_path / "again" / "README.md").read_text()
-        assert ("| upqa | published.json | statement | 2 | 0 | 1 |" in card) is told
+        assert ("| upqa | published.json | statement | 2 | 0 | 1 | 0.93 |" in card) is told
         assert "## Difficulty" in card
 
 
