@@ -18,6 +18,7 @@ from editing.submit import submit, verify
 from pipeline.exchanges.__main__ import exchanges
 from pipeline.generate.__main__ import generate
 from pipeline.importers.__main__ import import_benchmark
+from pipeline.importers.contamination import contamination
 from pipeline.mine.__main__ import mine
 from pipeline.release.__main__ import release
 from pipeline.release.export import export
@@ -42,6 +43,7 @@ PANELS: dict[str, dict[str, Callable[..., object]]] = {
         "publish": publish,
         "export": export,
         "import": import_benchmark,
+        "contamination": contamination,
     },
     "Evaluation": {
         "multiturn": multiturn,

@@ -12,7 +12,7 @@ from pipeline.core.records import Draft, Preference, Question, QuestionKind, Spl
 from pipeline.core.tables import atomic_write, write_json, write_parquet
 from pipeline.core.wording import stems
 from pipeline.importers import prefeval, upqa
-from pipeline.importers.records import LICENSE, drafts, read_records
+from pipeline.importers.records import LICENSE, Imported, drafts, read_records
 from pipeline.validate.config import DifficultyConfig, RulesConfig, SplitConfig, ValidateConfig
 from pipeline.validate.difficulty import Encode
 from pipeline.validate.splits import SPLITS, Member
@@ -20,6 +20,8 @@ from pipeline.validate.stage import Kept, release
 
 Format = Literal["upqa", "prefeval"]
 R = TypeVar("R", Preference, Question)
+SOURCES: Mapping[Format, str] = {"upqa": upqa.SOURCE, "prefeval": prefeval.SOURCE}
+"""Name of each benchmark as the source of its rows."""
 TITLES: Mapping[Format, str] = {"upqa": "UPQA as published", "prefeval": "PrefEval as published"}
 """Title of each imported data set."""
 CREDITS: Mapping[Format, str] = {
@@ -53,17 +55,25 @@ class Read(NamedTuple):
     """Records in the file; those beyond len(drafts) were equal to another."""
 
 
+def published(benchmark: Format, path: Path, *, first_person: bool) -> list[Imported]:
+    """Every record of a published file, in its order.
+
+    Raises:
+        InputError: the file is missing or not of this benchmark.
+    """
+    if benchmark == "upqa":
+        return list(upqa.imported(read_records(path, upqa.Record), first_person=first_person))
+    return list(prefeval.imported(read_records(path, prefeval.Record)))
+
+
 def read(benchmark: Format, path: Path, *, first_person: bool) -> Read:
     """The drafts of a published file.
 
     Raises:
         InputError: the file is missing or not of this benchmark.
     """
-    if benchmark == "upqa":
-        published = read_records(path, upqa.Record)
-        return Read(drafts(upqa.SOURCE, list(upqa.imported(published, first_person=first_person))), len(published))
-    preferences = read_records(path, prefeval.Record)
-    return Read(drafts(prefeval.SOURCE, list(prefeval.imported(preferences))), len(preferences))
+    records = published(benchmark, path, first_person=first_person)
+    return Read(drafts(SOURCES[benchmark], records), len(records))
 
 
 def dataset(found: Mapping[str, Draft], encode: Encode, rules: RulesConfig, difficulty: DifficultyConfig) -> Dataset:

@@ -24,11 +24,11 @@ def release(
     from pipeline.core.config import load_section
     from pipeline.core.progress import console
     from pipeline.release.config import ReleaseConfig
-    from pipeline.release.stage import build, read_dataset, read_flows
+    from pipeline.release.stage import build, read_contamination, read_dataset, read_flows
 
     config = load_section(params, "release", ReleaseConfig)
     rows = read_dataset(dataset, config.allowed_licenses)
-    manifest = build(rows, read_flows(reports), out, config)
+    manifest = build(rows, read_flows(reports), out, config, read_contamination(reports))
     refused = sum(rows.refused.values())
     console.print(
         f"release: {len(rows.preferences)} preferences, {len(rows.questions)} questions, {refused} rows refused for "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from pipeline.core.config import Section
 from pipeline.core.licenses import STRICTNESS
@@ -17,6 +17,9 @@ class ReleaseConfig(Section):
     """Version of the dataset, e.g. "0.1.0"."""
     allowed_licenses: tuple[str, ...]
     """Licences a row may carry to enter the release folder; others are counted and left out."""
+
+    near_duplicate: float = Field(gt=0, le=1)
+    """`upqa contamination`: cosine from which two texts count as near-duplicates."""
 
     @field_validator("allowed_licenses")
     @classmethod

@@ -1,8 +1,9 @@
-"""The release in the form of the published UPQA benchmark, so that its code can read our data."""
+"""The release in other forms: that of the published UPQA, so that its code can read our data, or lm-eval tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,22 +57,45 @@ def upqa_rows(
     return rows
 
 
+class Form(StrEnum):
+    """What a release can be written as."""
+
+    UPQA = "upqa"
+    """One JSON list as the published UPQA files hold it."""
+    LM_EVAL = "lm-eval"
+    """A task folder of lm-evaluation-harness."""
+
+
+OUT: Mapping[Form, Path] = {Form.UPQA: Path("build/upqa.json"), Form.LM_EVAL: Path("build/lm-eval")}
+"""Where each form goes unless told otherwise."""
+
+
 @friendly
 def export(
     dataset: Annotated[Path, typer.Option(help="Release folder.")] = Path("build/hub"),
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    clusters: Annotated[bool, typer.Option(help="Lists over the clusters, the original last.")] = False,
-    out: Annotated[Path, typer.Option(help="File to write.")] = Path("build/upqa.json"),
+    form: Annotated[Form, typer.Option("--format", help="Published UPQA file, or lm-evaluation-harness.")] = Form.UPQA,
+    clusters: Annotated[bool, typer.Option(help="upqa: lists over the clusters, the original last.")] = False,
+    out: Annotated[Path | None, typer.Option(help="File or folder; default build/upqa.json, build/lm-eval.")] = None,
+    params: Annotated[Path, typer.Option(help="lm-eval: sections `judge` and `edit`.")] = Path("params.yaml"),
 ) -> None:
-    """Write one split as a JSON list in the form of the published UPQA files.
+    """Write one split as a JSON list in the form of the published UPQA files, or as tasks for lm-evaluation-harness.
 
-    Example: upqa export --split test --out build/upqa.json
+    Example: upqa export --format lm-eval --out build/lm-eval
     """
     from pipeline.core.progress import console
+    from pipeline.core.provenance import dataset_sha256
     from pipeline.core.tables import read_parquet, write_json
+    from pipeline.release.harness_tasks import task_rows, task_settings, write_tasks
 
+    out = out or OUT[form]
     preferences = read_parquet(dataset / "data" / f"preferences-{split}.parquet", Preference)
     questions = read_parquet(dataset / "data" / f"questions-{split}.parquet", Question)
-    rows = upqa_rows(preferences, questions, clusters=clusters)
-    write_json(out, rows)
-    console.print(f"export: {len(rows)} preferences -> {out}", highlight=False)
+    if form is Form.UPQA:
+        rows = upqa_rows(preferences, questions, clusters=clusters)
+        write_json(out, rows)
+        console.print(f"export: {len(rows)} preferences -> {out}", highlight=False)
+        return
+    tasks = task_rows(preferences, questions)
+    write_tasks(tasks, task_settings(params), out, split=split, dataset_sha256=dataset_sha256(dataset))
+    console.print(f"export: {sum(map(len, tasks.values()))} questions in {len(tasks)} kinds -> {out}", highlight=False)

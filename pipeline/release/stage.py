@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipeline.core.config import read_yaml
 from pipeline.core.errors import InputError
 from pipeline.core.licenses import UNKNOWN, strictest, url
 from pipeline.core.provenance import dataset_sha256, git_revision, sha256_file
-from pipeline.core.records import Preference, Question, QuestionKind, Record
+from pipeline.core.records import Preference, Question, QuestionKind, Record, content_id
 from pipeline.core.tables import atomic_write, read_parquet, write_json, write_parquet
 from pipeline.release.config import ReleaseConfig
 from pipeline.release.croissant import croissant
@@ -26,6 +27,10 @@ from pipeline.validate.splits import SPLITS
 CONFIGS: dict[str, type[Record]] = {"questions": Question, "preferences": Preference}
 """Hub configs, the default one first."""
 
+FOLDERS: Mapping[str, str] = {"mine": "mined", "generate": "generated", "validate": "upqa"}
+"""Stage before this one -> its folder below data."""
+LOCK = Path("dvc.lock")
+"""Where DVC keeps the hashes of what every stage read and wrote."""
 _HUB_LICENSES = {
     "CC0-1.0": "cc0-1.0",
     "MIT": "mit",
@@ -81,7 +86,7 @@ def read_flows(reports: Path) -> dict[str, dict[str, dict[str, int]]]:
         InputError: a report is not JSON.
     """
     flows: dict[str, dict[str, dict[str, int]]] = {}
-    for stage, folder in (("mine", "mined"), ("generate", "generated"), ("validate", "upqa")):
+    for stage, folder in FOLDERS.items():
         path = reports / folder / "report.json"
         if not path.exists():
             continue
@@ -93,7 +98,45 @@ def read_flows(reports: Path) -> dict[str, dict[str, dict[str, int]]]:
     return flows
 
 
-def build(dataset: Dataset, flows: Mapping[str, Any], out: Path, config: ReleaseConfig) -> dict[str, Any]:
+def read_contamination(reports: Path) -> dict[str, Any] | None:
+    """What `upqa contamination` found in the rows it was run on; None where it was not run.
+
+    Raises:
+        InputError: the report is not JSON.
+    """
+    path = reports / "contamination" / "report.json"
+    if not path.exists():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not a report ({error}); run `upqa contamination` again.") from error
+    return found
+
+
+def dvc_revision(lock: Path) -> str | None:
+    """Hash of what `lock` records of the stages before this one; None where DVC has run none of them here.
+
+    The release's own entry is left out, as are those of later stages: they change when nothing before them has, and two
+    runs must give the same bytes.
+
+    Raises:
+        ConfigError: the file is not YAML.
+    """
+    if not lock.exists():
+        return None
+    stages = read_yaml(lock).get("stages") or {}
+    before = {stage: stages[stage] for stage in FOLDERS if stage in stages}
+    return content_id(before) if before else None
+
+
+def build(
+    dataset: Dataset,
+    flows: Mapping[str, Any],
+    out: Path,
+    config: ReleaseConfig,
+    contamination: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Write the Hub folder to `out` and return its manifest.
 
     Args:
@@ -101,13 +144,17 @@ def build(dataset: Dataset, flows: Mapping[str, Any], out: Path, config: Release
         flows: stage -> rows -> {"in", "out"}, for the card.
         out: folder to write; files already there under other names stay.
         config: title, version, licences.
+        contamination: report on the overlap with published benchmarks; the card has it where it is about these rows.
     """
     for split in SPLITS:
         write_parquet(
             _data(out, "preferences", split), (p for p in dataset.preferences if p.split == split), Preference
         )
         write_parquet(_data(out, "questions", split), (q for q in dataset.questions if q.split == split), Question)
-    card = _card(dataset, flows, config)
+    rows_sha256 = dataset_sha256(out)
+    if contamination is not None and contamination["dataset_sha256"] != rows_sha256:
+        contamination = None
+    card = _card(dataset, flows, config, contamination)
     with atomic_write(out / "README.md", "w") as file:
         file.write(card)
     parquet = {path.relative_to(out).as_posix(): sha256_file(path) for path in (out / "data").glob("*.parquet")}
@@ -122,8 +169,9 @@ def build(dataset: Dataset, flows: Mapping[str, Any], out: Path, config: Release
     manifest = {
         "name": config.pretty_name,
         "version": config.version,
-        "dataset_sha256": dataset_sha256(out),
+        "dataset_sha256": rows_sha256,
         "code": git_revision(),
+        "dvc_revision": dvc_revision(LOCK),
         "rows": {
             name: {split: sum(row.split == split for row in rows) for split in SPLITS}
             for name, rows in (("preferences", dataset.preferences), ("questions", dataset.questions))
@@ -149,7 +197,9 @@ def _licenses(dataset: Dataset) -> dict[str, int]:
     return dict(sorted(Counter(row.license for row in rows).items()))
 
 
-def _card(dataset: Dataset, flows: Mapping[str, Any], config: ReleaseConfig) -> str:
+def _card(
+    dataset: Dataset, flows: Mapping[str, Any], config: ReleaseConfig, contamination: Mapping[str, Any] | None
+) -> str:
     license_id = strictest(_licenses(dataset))
     publishable = license_id != UNKNOWN
     front = {
@@ -189,6 +239,7 @@ def _card(dataset: Dataset, flows: Mapping[str, Any], config: ReleaseConfig) -> 
         splits=[(s, [p for p in dataset.preferences if p.split == s]) for s in SPLITS],
         families=Counter(p.family for p in dataset.preferences).most_common(),
         flows=flows,
+        contamination=contamination,
         fields={name: _fields(record) for name, record in CONFIGS.items()},
         example=json.dumps(dataset.questions[0].model_dump(mode="json"), indent=2) if dataset.questions else "{}",
     )

@@ -13,7 +13,7 @@ from pipeline.release.stage import Dataset, build
 
 @pytest.fixture
 def hub(tmp_path: Path, preference: Callable[..., Preference]) -> Path:
-    config = ReleaseConfig(pretty_name="UPQA", version="0.1.0", allowed_licenses=("CC-BY-4.0",))
+    config = ReleaseConfig(pretty_name="UPQA", version="0.1.0", allowed_licenses=("CC-BY-4.0",), near_duplicate=0.9)
     build(Dataset([preference()], [], {}), {}, tmp_path, config)
     return tmp_path
 

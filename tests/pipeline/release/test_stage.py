@@ -16,11 +16,11 @@ from pipeline.core.provenance import sha256_file, sha256_tree
 from pipeline.core.records import Preference, Question
 from pipeline.core.tables import write_parquet
 from pipeline.release.config import ReleaseConfig
-from pipeline.release.stage import build, read_dataset, read_flows
+from pipeline.release.stage import build, dvc_revision, read_contamination, read_dataset, read_flows
 from pipeline.validate.splits import SPLITS
 
 ALLOWED = ("CC-BY-4.0", "Apache-2.0")
-CONFIG = ReleaseConfig(pretty_name="UPQA", version="0.1.0", allowed_licenses=ALLOWED)
+CONFIG = ReleaseConfig(pretty_name="UPQA", version="0.1.0", allowed_licenses=ALLOWED, near_duplicate=0.9)
 FLOWS = {"mine": {"statements": {"in": 10, "out": 3}}}
 
 
@@ -70,6 +70,60 @@ def test_two_runs_give_identical_bytes(validated: Path, hub: Path, tmp_path: Pat
     assert sha256_tree(hub) == sha256_tree(tmp_path / "again")
 
 
+def overlap_with_upqa(dataset_sha256: str) -> dict[str, Any]:
+    counts = {"statement": {"rows": 2, "equal": 0, "near": 1, "closest": 0.93}}
+    file = {"benchmark": "upqa", "file": "published.json", "overlap": counts}
+    return {"dataset_sha256": dataset_sha256, "near_duplicate": 0.9, "files": [file]}
+
+
+def test_the_card_tells_the_overlap_with_benchmarks_found_in_these_rows_only(
+    validated: Path, hub: Path, tmp_path: Path
+) -> None:
+    for sha256, told in ((sha256_tree(hub / "data"), True), ("0" * 64, False)):
+        found = overlap_with_upqa(sha256)
+        build(read_dataset(validated, ALLOWED), FLOWS, tmp_path / "again", CONFIG, found)
+        card = (tmp_path / "again" / "README.md").read_text()
+        assert ("| upqa | published.json | statement | 2 | 0 | 1 | 0.93 |" in card) is told
+        assert "## Difficulty" in card
+
+
+def test_the_overlap_is_read_where_it_was_measured_and_damage_is_named(tmp_path: Path) -> None:
+    assert read_contamination(tmp_path) is None
+    path = tmp_path / "contamination" / "report.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(overlap_with_upqa("0")))
+    assert read_contamination(tmp_path) == overlap_with_upqa("0")
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"report\.json: not a report"):
+        read_contamination(tmp_path)
+
+
+def locked(folder: Path, **stages: str) -> Path:
+    path = folder / "dvc.lock"
+    entries = {name: {"cmd": name, "outs": [{"path": name, "md5": md5}]} for name, md5 in stages.items()}
+    path.write_text(yaml.safe_dump({"schema": "2.0", "stages": entries}))
+    return path
+
+
+def test_the_dvc_revision_follows_the_stages_before_and_no_other(tmp_path: Path) -> None:
+    first = dvc_revision(locked(tmp_path, mine="1", generate="2", validate="3"))
+    after_the_release = dvc_revision(locked(tmp_path, mine="1", generate="2", validate="3", release="4", judge="5"))
+    other_rows = dvc_revision(locked(tmp_path, mine="1", generate="2", validate="6"))
+    assert first is not None and first == after_the_release != other_rows
+
+
+def test_without_a_lock_of_the_stages_before_there_is_no_dvc_revision(tmp_path: Path) -> None:
+    assert dvc_revision(tmp_path / "dvc.lock") is None
+    assert dvc_revision(locked(tmp_path, judge="5")) is None
+
+
+def test_the_manifest_names_the_dvc_revision(validated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lock = locked(tmp_path, validate="3")
+    manifest = build(read_dataset(validated, ALLOWED), FLOWS, tmp_path / "hub", CONFIG)
+    assert manifest["dvc_revision"] == dvc_revision(lock)
+
+
 def test_the_card_names_the_strictest_licence_and_the_real_counts(hub: Path) -> None:
     assert front_matter(hub)["license"] == "cc-by-4.0"
     body = (hub / "README.md").read_text()
@@ -117,4 +171,4 @@ def test_a_damaged_report_is_named(tmp_path: Path) -> None:
 
 def test_a_licence_this_project_does_not_rank_is_refused_in_the_settings() -> None:
     with pytest.raises(ValueError, match="not an SPDX id this project ranks: WTFPL"):
-        ReleaseConfig(pretty_name="x", version="1", allowed_licenses=("WTFPL",))
+        ReleaseConfig(pretty_name="x", version="1", allowed_licenses=("WTFPL",), near_duplicate=0.9)
