@@ -192,10 +192,8 @@ def contamination(
     from pipeline.embedding import embed
     from pipeline.release.config import ReleaseConfig
 
-    files: list[tuple[Format, Path]] = [
-        *(("upqa", path) for path in upqa or ()),
-        *(("prefeval", path) for path in prefeval or ()),
-    ]
+    files: list[tuple[Format, Path]] = [("upqa", path) for path in upqa or ()]
+    files += [("prefeval", path) for path in prefeval or ()]
     if not files:
         raise InputError("Nothing to compare with; pass --upqa FILE or --prefeval FILE.")
     found = report(dataset, files, embed, load_section(params, "release", ReleaseConfig).near_duplicate)
