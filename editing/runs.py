@@ -21,14 +21,14 @@ def read_run(run: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from error
+    missing = {"status", "dataset_sha256", "prompt_sha256"} - set(record)
+    if missing:
+        raise InputError(f"{path}: without {', '.join(sorted(missing))}; not a run record of this version.")
     if record.get("protocol") != PROTOCOL_VERSION:
         raise InputError(
             f"{path}: made under version {record.get('protocol', 1)} of docs/protocol.md, and this is version "
             f"{PROTOCOL_VERSION}; its answers lack what is scored now. Run `edit` again."
         )
-    missing = {"status", "dataset_sha256", "prompt_sha256", "scenario"} - set(record)
-    if missing:
-        raise InputError(f"{path}: without {', '.join(sorted(missing))}; not a run record of this version.")
     return dict(record)
 
 

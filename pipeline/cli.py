@@ -17,8 +17,7 @@ from editing.personalize import personalize
 from editing.submit import submit, verify
 from pipeline.exchanges.__main__ import exchanges
 from pipeline.generate.__main__ import generate
-from pipeline.importers.__main__ import import_benchmark
-from pipeline.importers.contamination import contamination
+from pipeline.importers.__main__ import contamination, import_benchmark
 from pipeline.mine.__main__ import mine
 from pipeline.release.__main__ import release
 from pipeline.release.export import export

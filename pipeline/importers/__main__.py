@@ -1,4 +1,4 @@
-"""The command that imports a published benchmark."""
+"""The commands that import a published benchmark, and compare a release with some."""
 
 from __future__ import annotations
 
@@ -59,6 +59,40 @@ def import_benchmark(
         f"{len(rows.questions)} questions, dataset {manifest['dataset_sha256'][:12]} -> {out}",
         highlight=False,
     )
+
+
+@friendly
+def contamination(
+    dataset: Annotated[Path, typer.Option(help="Release folder.")] = Path("build/hub"),
+    upqa: Annotated[list[Path] | None, typer.Option(help="File of the published UPQA; may be repeated.")] = None,
+    prefeval: Annotated[list[Path] | None, typer.Option(help="PrefEval file; may be repeated.")] = None,
+    out: Annotated[Path, typer.Option(help="Report to write.")] = Path("data/contamination/report.json"),
+    params: Annotated[Path, typer.Option(help="Settings; section `release`.")] = Path("params.yaml"),
+) -> None:
+    """Report which rows of a release a published benchmark has too: the same words, or near-duplicates by MiniLM.
+
+    `dvc repro -f release` then puts the counts into the dataset card.
+
+    Example: upqa contamination --upqa balanced_subset.json --prefeval prefeval_pro_balanced.json
+    """
+    from pipeline.core.config import load_section
+    from pipeline.core.errors import InputError
+    from pipeline.core.progress import console
+    from pipeline.core.tables import write_json
+    from pipeline.embedding import embed
+    from pipeline.importers.contamination import report, summary
+    from pipeline.importers.stage import Format
+    from pipeline.release.config import ReleaseConfig
+
+    files: list[tuple[Format, Path]] = [("upqa", path) for path in upqa or ()]
+    files += [("prefeval", path) for path in prefeval or ()]
+    if not files:
+        raise InputError("Nothing to compare with; pass --upqa FILE or --prefeval FILE.")
+    found = report(dataset, files, embed, load_section(params, "release", ReleaseConfig).near_duplicate)
+    write_json(out, found)
+    for line in summary(found):
+        console.print(f"contamination: equal+near: {line}", highlight=False, soft_wrap=True)
+    console.print(f"contamination: -> {out}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import typer
 
-from pipeline.core.command import friendly
 from pipeline.core.errors import InputError
 from pipeline.core.provenance import dataset_sha256, sha256_file
 from pipeline.core.records import Preference, Question, QuestionKind
-from pipeline.core.tables import read_parquet, write_json
+from pipeline.core.tables import read_parquet
 from pipeline.core.wording import words
 from pipeline.importers.records import Imported
 from pipeline.importers.stage import Format, published
@@ -171,33 +169,3 @@ def summary(found: Mapping[str, Any]) -> list[str]:
         + ", ".join(f"{what} {n['equal']}+{n['near']} of {n['rows']}" for what, n in file["overlap"].items())
         for file in found["files"]
     ]
-
-
-@friendly
-def contamination(
-    dataset: Annotated[Path, typer.Option(help="Release folder.")] = Path("build/hub"),
-    upqa: Annotated[list[Path] | None, typer.Option(help="File of the published UPQA; may be repeated.")] = None,
-    prefeval: Annotated[list[Path] | None, typer.Option(help="PrefEval file; may be repeated.")] = None,
-    out: Annotated[Path, typer.Option(help="Report to write.")] = Path("data/contamination/report.json"),
-    params: Annotated[Path, typer.Option(help="Settings; section `release`.")] = Path("params.yaml"),
-) -> None:
-    """Report which rows of a release a published benchmark has too: the same words, or near-duplicates by MiniLM.
-
-    `dvc repro -f release` then puts the counts into the dataset card.
-
-    Example: upqa contamination --upqa balanced_subset.json --prefeval prefeval_pro_balanced.json
-    """
-    from pipeline.core.config import load_section
-    from pipeline.core.progress import console
-    from pipeline.embedding import embed
-    from pipeline.release.config import ReleaseConfig
-
-    files: list[tuple[Format, Path]] = [("upqa", path) for path in upqa or ()]
-    files += [("prefeval", path) for path in prefeval or ()]
-    if not files:
-        raise InputError("Nothing to compare with; pass --upqa FILE or --prefeval FILE.")
-    found = report(dataset, files, embed, load_section(params, "release", ReleaseConfig).near_duplicate)
-    write_json(out, found)
-    for line in summary(found):
-        console.print(f"contamination: equal+near: {line}", highlight=False, soft_wrap=True)
-    console.print(f"contamination: -> {out}", highlight=False)
