@@ -33,9 +33,9 @@ types: setup
 contracts: setup
 	lint-imports
 
-# Two workers with one thread each; the end-to-end path, the longest piece, has one of them.
+# Two workers with one thread each; a file's tests stay together, so that what they share is set up once.
 unit: setup
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
 
 slow: setup
 	python -m pytest -m slow

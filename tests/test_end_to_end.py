@@ -17,8 +17,6 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ["none", "in_context"]
-# One worker runs the whole path: its checkout is made once.
-pytestmark = pytest.mark.xdist_group("end_to_end")
 Shell = Callable[[str], subprocess.CompletedProcess[str]]
 
 
