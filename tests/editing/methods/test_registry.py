@@ -260,7 +260,7 @@ def test_long_targets_and_other_scripts_are_edited(
     assert all(torch.isfinite(tensor).all() for tensor in patch.tensors.values())
 
 
-@pytest.mark.parametrize("name", [name for name in EDITS if name != "preference_edit"])
+@pytest.mark.parametrize("name", EDITS)
 def test_an_empty_target_fails_that_edit_only(
     name: str, make_lm: Callable[..., LM], users: list[User], resources: Resources
 ) -> None:
