@@ -12,6 +12,7 @@ from torch import Tensor
 from editing.lm.load import LM
 from editing.lm.memory import out_of_memory
 from editing.lm.structure import packed_head
+from pipeline.core.progress import console
 
 COMPACT_BELOW = 0.75
 """The batch is compacted when less than this share of its rows is still being written."""
@@ -39,7 +40,7 @@ def generate(
 
     Rows of one group see the same model, so the tokens their prompts start with in common are read once a group.
     `on_rows` is called with the indices of the rows of each forward pass, before it; row-wise edits need it. When
-    memory runs out the batch is halved.
+    memory runs out this and all further batches are halved, and that is said.
     """
     group_of = list(groups) if groups is not None else list(range(len(prompts)))
     first = {group: at for at, group in reversed(list(enumerate(group_of)))}
@@ -54,8 +55,10 @@ def generate(
         except (RuntimeError, MemoryError) as error:
             if len(batch) == 1 or not out_of_memory(error):
                 raise
-            half = len(batch) // 2
-            pending[:0] = [batch[:half], batch[half:]]
+            most = len(batch) // 2
+            console.print(f"Out of memory with {len(batch)} rows; going on with {most} at a time.", highlight=False)
+            left = [batch, *pending]
+            pending = [rows[at : at + most] for rows in left for at in range(0, len(rows), most)]
     return [done[i] for i in range(len(prompts))]
 
 

@@ -69,9 +69,11 @@ def test_only_new_tokens_are_returned_wherever_the_model_stops(make_lm: Callable
     check()
 
 
-def test_memory_that_runs_out_halves_the_batch(make_lm: Callable[..., LM], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_runs_out_halves_all_batches_from_then_on_and_says_so_once(
+    make_lm: Callable[..., LM], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     lm = make_lm("llama")
-    prompts = [lm.prompts.ask(question).ids for question in QUESTIONS]
+    prompts = [lm.prompts.ask(question).ids for question in QUESTIONS * 3]
     expected = generate(lm, prompts, max_new_tokens=4, batch_size=4)
     real = lm.model.forward
 
@@ -82,6 +84,8 @@ def test_memory_that_runs_out_halves_the_batch(make_lm: Callable[..., LM], monke
 
     monkeypatch.setattr(lm.model, "forward", small)
     assert generate(lm, prompts, max_new_tokens=4, batch_size=4) == expected
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("Out of memory with 4 rows; going on with 2 at a time.") == 1
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), min_size=1, max_size=4))

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from editing.lm.load import LM
-from editing.lm.structure import bypassed, discover, frozen
+from editing.lm.structure import bypassed, discover, frozen, packed_head, written_out_attention
 from pipeline.core.errors import InputError
 
 EXPECTED = {
@@ -96,3 +96,29 @@ def test_frozen_puts_modes_and_gradients_back(make_lm: Callable[..., LM]) -> Non
         assert not any(parameter.requires_grad for parameter in model.parameters())
         assert not model.training
     assert model.training and [parameter.requires_grad for parameter in model.parameters()] == wanted
+
+
+def test_the_head_gets_one_block_of_memory(make_lm: Callable[..., LM]) -> None:
+    lm = make_lm("llama")
+    seen: list[bool] = []
+    ids = torch.arange(5, 25).reshape(4, 5)
+    with torch.no_grad():
+        plain = lm.model(input_ids=ids, logits_to_keep=1).logits
+        with packed_head(lm.structure):
+            handle = lm.structure.head.register_forward_pre_hook(lambda _, args: seen.append(args[0].is_contiguous()))
+            packed = lm.model(input_ids=ids, logits_to_keep=1).logits
+            handle.remove()
+    torch.testing.assert_close(packed, plain)
+    assert seen == [True]
+
+
+def test_attention_is_written_out_only_for_training_in_16_bits(make_lm: Callable[..., LM]) -> None:
+    model = make_lm("llama").model
+    with written_out_attention(model):
+        assert model.config._attn_implementation == "sdpa"
+    model.to(torch.bfloat16)
+    with written_out_attention(model):
+        assert model.config._attn_implementation == "eager"
+    with torch.no_grad(), written_out_attention(model):
+        assert model.config._attn_implementation == "sdpa"
+    assert model.config._attn_implementation == "sdpa"
