@@ -300,7 +300,6 @@ def _ask(
         found = divergences(
             responder,
             [at for at, _ in controls],
-            responder.nobody,
             [question.text for _, question in controls],
             [base[question.id] for _, question in controls],
         )
