@@ -34,7 +34,8 @@ from editing.metrics.bootstrap import Floats, Plan, draws, harmonic, interval, s
 from editing.metrics.estimate import Estimate
 from editing.metrics.scores import KINDS, N_TARGET, Counts, count, kind_scores
 from editing.patches.apply import Responder, applied
-from editing.runner import EditSettings, code_sha256, read_split, user_of
+from editing.runner import EditSettings, code_sha256
+from editing.users import read_split, user_of
 from pipeline.core.config import load_section
 from pipeline.core.errors import unknown_name
 from pipeline.core.progress import console, progress

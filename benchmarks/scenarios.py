@@ -29,8 +29,9 @@ from editing.metrics.bootstrap import wilson
 from editing.patches.apply import applied
 from editing.patches.patch import Patch
 from editing.patches.stack import holding, stacked
-from editing.runner import SPLITS, EditSettings, read_split, texts_of, user_of
+from editing.runner import EditSettings
 from editing.scenarios import replaced_value
+from editing.users import SPLITS, read_split, texts_of, user_of
 from pipeline.core.config import load_section, read_yaml
 from pipeline.core.errors import InputError
 from pipeline.core.records import Preference, QuestionKind

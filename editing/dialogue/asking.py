@@ -14,8 +14,9 @@ from editing.lm.load import LM, load
 from editing.patches.apply import Responder, applied
 from editing.patches.compose import converse
 from editing.patches.patch import Patch
-from editing.runner import code_sha256, read_split
+from editing.runner import code_sha256
 from editing.runs import read_run
+from editing.users import read_split
 from pipeline.core.config import Section
 from pipeline.core.errors import InputError
 from pipeline.core.progress import progress

@@ -15,8 +15,8 @@ from editing.dialogue.distractors import read_exchanges
 from editing.general.measured import AbilityMeasured, ReplyMeasured, TaskMeasured
 from editing.lm.load import LM, load
 from editing.patches.apply import Responder, applied, target_row
-from editing.runner import read_split
 from editing.runs import read_run
+from editing.users import read_split
 from pipeline.core.config import Section
 from pipeline.core.errors import ConfigError, InputError
 from pipeline.core.provenance import dataset_sha256

@@ -12,7 +12,8 @@ from editing.judges.config import JudgeConfig
 from editing.lm.load import LM
 from editing.metrics.bootstrap import Plan
 from editing.metrics.scores import KINDS, Counts, count
-from editing.runner import EditSettings, read_split
+from editing.runner import EditSettings
+from editing.users import read_split
 from pipeline.core.config import load_section
 from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS
 
