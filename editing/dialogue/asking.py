@@ -21,7 +21,7 @@ from pipeline.core.config import Section
 from pipeline.core.errors import InputError
 from pipeline.core.progress import progress
 from pipeline.core.provenance import dataset_sha256, sha256_file
-from pipeline.core.records import Exchange, Question, content_id
+from pipeline.core.records import Exchange, Question, QuestionKind, content_id
 from pipeline.core.tables import read_jsonl, write_jsonl, write_parquet
 
 
@@ -32,6 +32,8 @@ class MultiturnSettings(Section):
     """Numbers of distractor turns between statement and question; none asks nothing."""
     exchanges: Path
     """Where distractors come from: a file of stage `exchanges`, or a JSON file in PrefEval's form."""
+    kinds: tuple[QuestionKind, ...]
+    """Kinds of question that are asked; a mean over kinds needs all of them."""
     max_preferences: int
     """Most preferences of the run that are asked about, the first by id."""
     batch_size: int
@@ -86,7 +88,10 @@ def _ask_run(
         for turns, at in groups:
             file = work / f"{turns}-{at}.jsonl"
             if not file.is_file():
-                own = [questions[preference.id] for preference in preferences[at : at + size]]
+                own = [
+                    [question for question in questions[preference.id] if question.kind in settings.kinds]
+                    for preference in preferences[at : at + size]
+                ]
                 write_jsonl(file, _ask(lm, record, patches[at : at + size], own, turns, exchanges, settings))
             answers += read_jsonl(file, TurnAnswer)
             advance(1)
@@ -144,6 +149,7 @@ def _ask(
             user_id=question.user_id,
             kind=question.kind,
             difficulty=question.difficulty,
+            scenario=record["scenario"]["name"],
             model=lm.name,
             method=record["method"],
             prompt_sha256=reply.prompt_sha256 if reply else "",
