@@ -66,7 +66,7 @@ def _ask_run(
         raise InputError(f"{run}: was made with another data set than {dataset}; run `edit` again.")
     exchanges = read_exchanges(settings.exchanges)
     preferences, questions = read_split(dataset, record["split"], settings.max_preferences)
-    patches = read_patches(run, [preference.id for preference in preferences])
+    patches = read_patches(run, record, [preference.id for preference in preferences])
     model = record["model"]
     lm = load(model["source"], name=model["name"], dtype=model["dtype"], device=model["device"])
     key = content_id(
@@ -99,15 +99,21 @@ def _ask_run(
     return answers
 
 
-def read_patches(run: Path, preferences: Sequence[str]) -> list[Patch]:
+def read_patches(run: Path, record: dict[str, Any], preferences: Sequence[str]) -> list[Patch]:
     """The patch of each preference (of its first seed) that the run left behind.
 
     Raises:
-        InputError: a patch is missing.
+        InputError: a patch is missing, or one patch holds several preferences.
     """
+    scenario = record["scenario"]
     found = []
     for preference in preferences:
         path = run / "patches" / f"{preference}.safetensors"
+        if not path.is_file() and (scenario["edits"] > 1 or scenario["told"] == "user"):
+            raise InputError(
+                f"{run}: its models hold several preferences (scenario {scenario['name']}), and only models with one are "
+                "asked after other turns or measured for general ability."
+            )
         if not path.is_file():
             raise InputError(f"{path}: no such patch; run `edit` again.")
         found.append(Patch.load(path))

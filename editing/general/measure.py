@@ -60,7 +60,7 @@ def measure_run(settings: AbilitySettings, dataset: Path, run: Path) -> AbilityM
     if record["dataset_sha256"] != dataset_sha256(dataset):
         raise InputError(f"{run}: was made with another data set than {dataset}; run `edit` again.")
     preferences, _ = read_split(dataset, record["split"], settings.users)
-    patches = read_patches(run, [preference.id for preference in preferences])
+    patches = read_patches(run, record, [preference.id for preference in preferences])
     replies = held_out(settings, dataset, record["split"])
     model = record["model"]
     lm = load(model["source"], name=model["name"], dtype=model["dtype"], device=model["device"])

@@ -34,13 +34,16 @@ def settings(tmp_path: Path) -> MultiturnSettings:
     )
 
 
-def edited(method: str, release: Path, checkpoint: Path, folder: Path) -> Path:
+ALONE = Scenario(told="preference", edits=1, withdrawn=False)
+
+
+def edited(method: str, release: Path, checkpoint: Path, folder: Path, scenario: Scenario = ALONE) -> Path:
     edit = EditSettings(
         models=("tiny",),
         checkpoints={"tiny": str(checkpoint)},
         methods=(method,),
         scenario="single",
-        scenarios={"single": Scenario(told="preference", edits=1, withdrawn=False)},
+        scenarios={"single": scenario},
         split="test",
         max_preferences=3,
         users_per_fit=2,
@@ -167,6 +170,14 @@ def test_a_missing_patch_or_distractor_file_is_an_error(
     for patch in (run / "patches").iterdir():
         patch.unlink()
     with pytest.raises(InputError, match="no such patch; run `edit` again"):
+        ask_run(settings, release, run, tmp_path / "cache")
+
+
+def test_models_of_several_preferences_are_refused_by_their_scenario(
+    settings: MultiturnSettings, release: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    run = edited("none", release, checkpoint, tmp_path, Scenario(told="preference", edits=3, withdrawn=False))
+    with pytest.raises(InputError, match="hold several preferences .scenario single."):
         ask_run(settings, release, run, tmp_path / "cache")
 
 
