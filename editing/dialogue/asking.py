@@ -111,8 +111,8 @@ def read_patches(run: Path, record: dict[str, Any], preferences: Sequence[str]) 
         path = run / "patches" / f"{preference}.safetensors"
         if not path.is_file() and (scenario["edits"] > 1 or scenario["told"] == "user"):
             raise InputError(
-                f"{run}: its models hold several preferences (scenario {scenario['name']}), and only models with one are "
-                "asked after other turns or measured for general ability."
+                f"{run}: its models hold several preferences (scenario {scenario['name']}), and only models with one "
+                "are asked after other turns or measured for general ability."
             )
         if not path.is_file():
             raise InputError(f"{path}: no such patch; run `edit` again.")
