@@ -259,7 +259,7 @@ def finding_claims(table: Table, plan: Plan) -> list[Claim]:
                 drawn = difference.of({method: _drawn(counts, plan) for method, counts in own.items()})
                 found = interval(drawn[1:], plan.confidence)
                 if found is not None:
-                    users = len(own["ft_m"].users) if "ft_m" in own else users
+                    users = len(next(iter(own.values())).users)
                     cells[f"{protocol}/{judge}{HOLDS}"] = [round(float(x), 4) for x in (drawn[0], *found)]
         if cells:
             value, low, high = next(iter(cells.values()))
