@@ -141,7 +141,7 @@ def test_the_page_says_what_an_interval_says(tmp_path: Path, monkeypatch: pytest
         "open: +0.00 (-0.10 to +0.10)",
         "",
     ]
-    assert "old" not in page
+    assert "\nold\n" not in page
     assert (
         claims.fill("<!-- cells: y. up -->\n<!-- end -->") == "<!-- cells: y. up -->\nNot measured yet.\n<!-- end -->"
     )
