@@ -19,6 +19,8 @@ from pipeline.core.tables import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+HOLDS = "/holds?"
+"""End of a cell's name that holds how far a statement holds, as a difference."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,52 @@ def methods_table(claim: str) -> str:
     return "\n".join(lines) + f"\n\nMeasured on {row['machine']}, {row['date']}, by `{row['command']}`."
 
 
+def cells_table(prefix: str, columns: Sequence[str]) -> str:
+    """A Markdown table of the claims that begin with `prefix`, with these of their `extra["cells"]` as columns.
+
+    A cell is [value, low, high]. Under a column whose name ends in HOLDS it is a difference, with what its interval
+    says of the statement that the difference is positive.
+    """
+    rows = {name: row for name, row in read().items() if name.startswith(prefix)}
+    if not rows:
+        return "Not measured yet."
+    titles = [column.removesuffix(HOLDS).replace("_", " ").replace("/", ", ") for column in columns]
+    lines = ["| | " + " | ".join(titles) + " |"]
+    lines.append("|---|" + "---|" * len(columns))
+    for name, row in rows.items():
+        found = row["extra"]["cells"]
+        own = [_cell(found[column], column) if column in found else "" for column in columns]
+        lines.append(f"| {name.removeprefix(prefix).replace('_', ' ')} | " + " | ".join(own) + " |")
+    stamps = sorted({f"Measured on {row['machine']}, {row['date']}, by `{row['command']}`." for row in rows.values()})
+    counts = sorted({row["n"] for row in rows.values()})
+    return "\n".join(lines) + f"\n\nn: {', '.join(map(str, counts))}. " + "\n".join(stamps)
+
+
+def _cell(estimate: Sequence[float], column: str) -> str:
+    value, low, high = estimate
+    if not column.endswith(HOLDS):
+        return f"{value:.2f} ({low:.2f} to {high:.2f})"
+    word = "holds" if low > 0 else "does not hold" if high < 0 else "open"
+    return f"{word}: {value:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+_CELLS = re.compile(r"(<!-- cells: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _METHODS = re.compile(r"(<!-- methods: (?P<claim>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- claims: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fill(text: str) -> str:
-    """`text` with every block `<!-- claims: prefix ... -->` or `<!-- methods: claim -->` made anew from the results."""
+    """`text` with every block made anew from the results.
+
+    `<!-- claims: prefix ... -->` is a `table`, `<!-- methods: claim -->` a `methods_table`, and
+    `<!-- cells: prefix column ... -->` a `cells_table`; each ends with `<!-- end -->`.
+    """
+
+    def cells(found: re.Match[str]) -> str:
+        prefix, *columns = found.group("wanted").split()
+        return f"{found.group(1)}{cells_table(prefix, columns)}\n{found.group(3)}"
+
+    text = _CELLS.sub(cells, text)
     text = _METHODS.sub(lambda m: f"{m.group(1)}{methods_table(m.group('claim'))}\n{m.group(3)}", text)
     return _BLOCK.sub(lambda m: f"{m.group(1)}{table(m.group('wanted').split())}\n{m.group(3)}", text)
 
