@@ -20,7 +20,7 @@ def texts(kinds: object) -> list[str]:
 
 @pytest.fixture(scope="module")
 def lessons() -> Lessons:
-    config = LessonConfig(near_topics=2, far_topics=18, people=16, max_noun_similarity=0.45, seed=0)
+    config = LessonConfig(questions=9, near_topics=2, far_topics=18, max_noun_similarity=0.45)
     return Lessons(config, question_bank())
 
 
