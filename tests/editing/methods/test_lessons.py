@@ -41,6 +41,13 @@ def test_every_direct_question_is_held_when_it_is_about_the_assistant(lessons: L
     assert turned <= set(lesson.held["assistant"])
 
 
+def test_two_users_with_one_attribute_have_the_same_questions_of_their_own(lessons: Lessons) -> None:
+    first, second = (lessons.of(a_fact(target=target)) for target in ("chess", "swimming"))
+    for kind in ("direct", "shopping"):
+        assert first.asked[kind] == second.asked[kind]
+    assert first.held["others"] == second.held["others"]
+
+
 def test_no_asked_question_is_about_another_person(lessons: Lessons) -> None:
     lesson = lessons.of(a_fact())
     assert not [text for text in texts(lesson.asked) for person in lessons.bank.people if f" {person} hobby" in text]
