@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -162,6 +163,19 @@ def batches(ids: Sequence[Sequence[int]], most: int = BATCH_TOKENS) -> Iterator[
         batch.append(row)
     if batch:
         yield batch
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """While the block runs, torch uses one thread in each thread that calls it: for embedding in several at once."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def embed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ from pipeline.mine.stage import run
 from pipeline.sources.base import SourceSettings
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
+STEPS_AT_THE_END = 4
+"""Files written after the last shard."""
 TABLES = ("statements.parquet", "queries.parquet", "dropped.parquet")
 SAID = {
     "ines": [
@@ -165,19 +168,23 @@ def test_the_salt_may_come_from_the_environment(corpus: Path, monkeypatch: pytes
 
 
 def apart(corpus: Path, out: Path, cache: Path, fatal: int) -> int:
-    arguments = [settings(corpus).model_dump_json(), str(out), str(cache), str(fatal)]
+    arguments = [settings(corpus, shard_conversations=1).model_dump_json(), str(out), str(cache), str(fatal)]
     return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, check=False).returncode
 
 
 def test_a_run_killed_anywhere_goes_on_and_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
     assert apart(corpus, tmp_path / "whole", tmp_path / "cache-whole", 0) == 0
     steps = int((tmp_path / "whole" / "steps").read_text())
+    a_shard = (steps - STEPS_AT_THE_END) // len(SAID)
     out, cache = tmp_path / "out", tmp_path / "cache"
-    for fatal in random.Random(11).sample(range(2, 9), 3):
-        assert apart(corpus, out, cache, fatal) == -9
-        assert not list(out.glob("*.parquet")) or cache.exists()
+    drawn, left = random.Random(11), steps
+    for _ in range(3):
+        assert apart(corpus, out, cache, drawn.randint(1, left)) == -signal.SIGKILL
+        finished = len(list(cache.glob("*/shard-*")))
+        left = a_shard * (len(SAID) - finished) + STEPS_AT_THE_END
+    assert finished
     assert apart(corpus, out, cache, 0) == 0
-    assert int((out / "steps").read_text()) < steps
+    assert int((out / "steps").read_text()) == left
     for table in TABLES:
         assert (out / table).read_bytes() == (tmp_path / "whole" / table).read_bytes()
     assert not list(out.glob(".*partial"))
