@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.embedding import DIMENSION, batches, embed, weights_folder
+from pipeline.embedding import DIMENSION, batches, embed, encoder, weights_folder
 
 SENTENCES = [
     "I am a nurse.",
@@ -25,6 +26,15 @@ def test_it_agrees_with_sentence_transformers(dtype: str, least: float) -> None:
     reference = SentenceTransformer(str(weights_folder()), device="cpu").encode(SENTENCES, normalize_embeddings=True)
     found = embed(SENTENCES, dtype=dtype)  # type: ignore[arg-type]
     assert (found * reference).sum(axis=1).min() > least
+
+
+@pytest.mark.parametrize(("has_it", "precision"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bfloat16_is_used_only_where_the_processor_multiplies_it(
+    has_it: bool, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": has_it})
+    loaded = encoder.__wrapped__("bfloat16")
+    assert {tensor.dtype for tensor in loaded.weights.values()} == {precision}
 
 
 def test_vectors_have_unit_length_and_keep_the_order() -> None:
