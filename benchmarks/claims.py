@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.core.provenance import git_revision, machine
 from pipeline.core.tables import write_json
+from pipeline.sources.registry import table as sources_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -111,12 +112,14 @@ def methods_table(claim: str) -> str:
     return "\n".join(lines) + f"\n\nMeasured on {row['machine']}, {row['date']}, by `{row['command']}`."
 
 
+_SOURCES = re.compile(r"(<!-- sources -->\n).*?(<!-- end -->)", re.DOTALL)
 _METHODS = re.compile(r"(<!-- methods: (?P<claim>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- claims: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fill(text: str) -> str:
-    """`text` with every block `<!-- claims: prefix ... -->` or `<!-- methods: claim -->` made anew from the results."""
+    """`text` with its blocks `<!-- claims: prefix ... -->`, `<!-- methods: claim -->`, `<!-- sources -->` made anew."""
+    text = _SOURCES.sub(lambda m: f"{m.group(1)}{sources_table()}\n{m.group(2)}", text)
     text = _METHODS.sub(lambda m: f"{m.group(1)}{methods_table(m.group('claim'))}\n{m.group(3)}", text)
     return _BLOCK.sub(lambda m: f"{m.group(1)}{table(m.group('wanted').split())}\n{m.group(3)}", text)
 

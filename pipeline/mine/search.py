@@ -13,7 +13,7 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from pipeline.core.errors import UpqaError
+from pipeline.core.errors import InputError, UpqaError
 from pipeline.core.provenance import peak_memory_mb
 from pipeline.core.records import Conversation
 from pipeline.mine.config import MineSettings
@@ -41,6 +41,23 @@ class Account(NamedTuple):
     """By name of the source."""
     peak_memory_mb: float
     """Largest resident set of the searching process, in MiB."""
+
+
+def previews(settings: MineSettings) -> Iterator[str]:
+    """A line for each source, after its first conversation was read: origin, licence, whether rows may be passed on.
+
+    Raises:
+        InputError: a source cannot be read or is empty.
+    """
+    for chosen in settings.sources:
+        source = open_source(chosen, settings.salt())
+        card = source.card
+        first = next(source.read(), None)
+        if first is None:
+            raise InputError(f"{card.name}: no conversation in it; {source.report.summary()}.")
+        where = chosen.path or card.hub_id or card.url
+        passed_on = "may" if chosen.license or card.may_redistribute else "may not"
+        yield f"{card.name}: {where}, licence {first.license}, rows {passed_on} be passed on, first {first.source_id}"
 
 
 @dataclass
