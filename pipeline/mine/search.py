@@ -77,7 +77,7 @@ class Search:
         while self.account is None:
             try:
                 message = self._pipe.recv()
-            except EOFError:
+            except (EOFError, OSError):  # between two messages, inside one
                 raise UpqaError(
                     "mine: the process that reads the sources was stopped, perhaps for want of memory. Run again: "
                     "finished shards are kept."
