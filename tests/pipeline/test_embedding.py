@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.embedding import DIMENSION, batches, embed, encoder, weights_folder
+from pipeline.embedding import DIMENSION, batches, embed, fastest, weights_folder
 
 SENTENCES = [
     "I am a nurse.",
@@ -28,13 +27,11 @@ def test_it_agrees_with_sentence_transformers(dtype: str, least: float) -> None:
     assert (found * reference).sum(axis=1).min() > least
 
 
-@pytest.mark.parametrize(("has_it", "precision"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_bfloat16_is_used_only_where_the_processor_multiplies_it(
-    has_it: bool, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": has_it})
-    loaded = encoder.__wrapped__("bfloat16")
-    assert {tensor.dtype for tensor in loaded.weights.values()} == {precision}
+def test_auto_is_bfloat16_only_where_the_processor_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for has, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda has=has: {"avx512_bf16": has})
+        assert fastest("auto") == expected
+    assert fastest("bfloat16") == "bfloat16"
 
 
 def test_vectors_have_unit_length_and_keep_the_order() -> None:
