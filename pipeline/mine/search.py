@@ -6,6 +6,7 @@ Only candidates cross over, so that neither process ever holds more than one con
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,6 +110,7 @@ def search(settings: MineSettings, store: ShardStore) -> Iterator[Search]:
 
 def _search(pipe: Connection, settings: MineSettings, salt: str, store: ShardStore) -> None:
     """Send every shard, then the account, or the error that ends the search."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the run, and the run ends this process
     number = 0
     reports: dict[str, ReadReport] = {}
     try:
