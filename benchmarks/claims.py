@@ -134,9 +134,9 @@ _STEPS = {
 def mining_table() -> str:
     """What each step of `mine` takes out and costs, from the result of `benchmarks.mine`, or "not measured yet"."""
     row = read().get("mine.seconds_125mb")
-    if row is None or "processor_s" not in row["extra"]:
+    if row is None:
         return "Not measured yet."
-    counts, seconds = row["extra"]["counts"], row["extra"]["processor_s"]
+    counts, seconds = row["extra"]["counts"], row["extra"].get("processor_s", {})
     total, flow = sum(seconds.values()), counts["candidates"]
     sentences = counts["sentences.statement"] + counts["sentences.query"]
     taken = {name.removeprefix("turns_removed."): n for name, n in counts.items() if name.startswith("turns_removed.")}
@@ -158,9 +158,10 @@ def mining_table() -> str:
             "| step | takes out | share | processor seconds | share of the time |",
             "|---|---:|---:|---:|---:|",
             *(
-                f"| {name} | {cells.get(step, ' | ')} | {seconds[step]:.2f} | {seconds[step] / total:.1%} |"
+                f"| {name} | {cells.get(step, ' | ')} | "
+                + (f"{seconds[step]:.2f} | {seconds[step] / total:.1%} |" if step in seconds else "| |")
                 for step, name in _STEPS.items()
-                if step in seconds
+                if step in seconds or step in cells
             ),
             "",
             f"Candidates: {flow['in']:,} in = {flow['out']:,} out + {flow['dropped']:,} dropped. "
