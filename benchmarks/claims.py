@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.core.provenance import git_revision, machine
 from pipeline.core.tables import write_json
+from pipeline.sources.registry import table as sources_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -113,6 +114,7 @@ def methods_table(claim: str) -> str:
     return "\n".join(lines) + f"\n\nMeasured on {row['machine']}, {row['date']}, by `{row['command']}`."
 
 
+<<<<<<< HEAD
 def cells_table(prefix: str, columns: Sequence[str]) -> str:
     """A Markdown table of the claims that begin with `prefix`, with these of their `extra["cells"]` as columns.
 
@@ -143,11 +145,79 @@ def _cell(estimate: Sequence[float], column: str) -> str:
 
 
 _CELLS = re.compile(r"(<!-- cells: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+=======
+_STEPS = {
+    "read": "reading",
+    "empty": "filter `empty`",
+    "too_long": "filter `too_long`",
+    "no_marker": "filter `no_marker`",
+    "name_tagged": "filter `name_tagged`",
+    "code": "filter `code`",
+    "assistant_text": "filter `assistant_text`",
+    "sentences": "splitting into sentences, patterns",
+    "shapes": "shape of messages with matches",
+    "prefilter": "prefilter",
+    "language": "language of conversations with candidates",
+    "embedding": "embedding of candidates",
+    "detector": "detector, family, topic",
+    "rows": "redaction, rules, rewriting",
+}
+"""Steps of `mine` in the order of work, by their name in the report."""
+
+
+def mining_table() -> str:
+    """What each step of `mine` takes out and costs, from the result of `benchmarks.mine`, or "not measured yet"."""
+    row = read().get("mine.seconds_125mb")
+    if row is None:
+        return "Not measured yet."
+    counts, seconds = row["extra"]["counts"], row["extra"].get("processor_s", {})
+    total, flow = sum(seconds.values()), counts["candidates"]
+    sentences = counts["sentences.statement"] + counts["sentences.query"]
+    taken = {name.removeprefix("turns_removed."): n for name, n in counts.items() if name.startswith("turns_removed.")}
+    prefiltered = sum(n for name, n in counts.items() if name.startswith("sentences_removed."))
+    cells = {
+        step: f"{n:,} of {counts['user_turns']:,} messages | {n / counts['user_turns']:.1%}"
+        for step, n in taken.items()
+    }
+    cells["prefilter"] = f"{prefiltered:,} of {sentences:,} sentences | {prefiltered / sentences:.1%}"
+    by_reason = ", ".join(f"`{reason}` {n:,}" for reason, n in counts["dropped_by_reason"].items())
+    by_family = ", ".join(
+        f"{family} {n}" for family, n in sorted(counts["statements_by_family"].items(), key=lambda item: -item[1])
+    )
+    return "\n".join(
+        [
+            f"{counts['conversations']:,} conversations, {counts['user_turns']:,} user messages, "
+            f"{counts['user_characters']:,} characters.",
+            "",
+            "| step | takes out | share | processor seconds | share of the time |",
+            "|---|---:|---:|---:|---:|",
+            *(
+                f"| {name} | {cells.get(step, ' | ')} | "
+                + (f"{seconds[step]:.2f} | {seconds[step] / total:.1%} |" if step in seconds else "| |")
+                for step, name in _STEPS.items()
+                if step in seconds or step in cells
+            ),
+            "",
+            f"Candidates: {flow['in']:,} in = {flow['out']:,} out + {flow['dropped']:,} dropped. "
+            f"Out: {counts['statements']} statements of {counts['users_with_statements']} users, "
+            f"{counts['queries']} queries of {counts['users_with_queries']} users. Dropped: {by_reason}.",
+            "",
+            f"Statements by family: {by_family}.",
+            "",
+            f"Measured on {row['machine']}, {row['date']}, by `{row['command']}`.",
+        ]
+    )
+
+
+_MINING = re.compile(r"(<!-- mining -->\n).*?(<!-- end -->)", re.DOTALL)
+_SOURCES = re.compile(r"(<!-- sources -->\n).*?(<!-- end -->)", re.DOTALL)
+>>>>>>> minespeed
 _METHODS = re.compile(r"(<!-- methods: (?P<claim>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- claims: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fill(text: str) -> str:
+<<<<<<< HEAD
     """`text` with every block made anew from the results.
 
     `<!-- claims: prefix ... -->` is a `table`, `<!-- methods: claim -->` a `methods_table`, and
@@ -159,6 +229,14 @@ def fill(text: str) -> str:
         return f"{found.group(1)}{cells_table(prefix, columns)}\n{found.group(3)}"
 
     text = _CELLS.sub(cells, text)
+=======
+    """`text` with its blocks made anew.
+
+    They are `<!-- claims: prefix ... -->`, `<!-- methods: claim -->`, `<!-- mining -->` and `<!-- sources -->`.
+    """
+    text = _MINING.sub(lambda m: f"{m.group(1)}{mining_table()}\n{m.group(2)}", text)
+    text = _SOURCES.sub(lambda m: f"{m.group(1)}{sources_table()}\n{m.group(2)}", text)
+>>>>>>> minespeed
     text = _METHODS.sub(lambda m: f"{m.group(1)}{methods_table(m.group('claim'))}\n{m.group(3)}", text)
     return _BLOCK.sub(lambda m: f"{m.group(1)}{table(m.group('wanted').split())}\n{m.group(3)}", text)
 

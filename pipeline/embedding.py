@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -51,10 +52,10 @@ def fastest(setting: Setting) -> Precision:
 
     Elsewhere torch multiplies bfloat16 without vector instructions, some forty times slower than float32.
     """
-    import torch
-
     if setting != "auto":
         return setting
+    import torch
+
     return "bfloat16" if torch.cpu.get_capabilities().get("avx512_bf16") else "float32"
 
 
@@ -176,6 +177,19 @@ def batches(ids: Sequence[Sequence[int]], most: int = BATCH_TOKENS) -> Iterator[
         batch.append(row)
     if batch:
         yield batch
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """While the block runs, torch uses one thread in each thread that calls it: for embedding in several at once."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def embed(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from pipeline.core.records import Turn
+from pipeline.mine.clock import Clock
 from pipeline.mine.sentences import Span, sentences
-from pipeline.mine.structure import LONGEST_TURN, TurnFilter, TurnShape, structural_filter, turn_shape
+from pipeline.mine.structure import LONGEST_TURN, STRUCTURAL_FILTERS, TurnFilter, TurnShape, turn_shape
 
 Kind = Literal["statement", "query"]
 KINDS: tuple[Kind, Kind] = ("statement", "query")
@@ -124,20 +126,25 @@ def is_candidate(kind: Kind, sentence: str) -> bool:
     return SHORTEST_SENTENCE <= len(sentence) <= LONGEST_SENTENCE and accepts(sentence)
 
 
-def candidates(turns: Sequence[Turn], removed: Counter[str]) -> Iterator[Candidate]:
-    """The candidates in a conversation; `removed` counts the user's messages that each filter takes out."""
+def candidates(turns: Sequence[Turn], removed: Counter[str], clock: Clock) -> Iterator[Candidate]:
+    """The candidates in a conversation; `removed` counts the user's messages that each filter takes out.
+
+    `clock` has a lap for each filter, for "sentences" (split, and matched with the patterns) and for "shapes".
+    """
     opening: _Opening | None = None
     for index, turn in enumerate(turns):
         if turn.role != "user":
             continue
-        reason = turn_filter(turn.text)
+        reason = turn_filter(turn.text, clock.lap)
         if reason is not None:
             removed[reason] += 1
             continue
         found = _in_turn(turn.text)
+        clock.lap("sentences")
         if found:
             opening = opening or _opening(turns)
             shape = turn_shape(turn.text)
+            clock.lap("shapes")
             for kind, number, before, span in found:
                 yield _candidate(kind, index, turn.text, number, before, span, shape, opening)
 
@@ -150,15 +157,25 @@ def in_context(kind: Kind, turns: Sequence[Turn], turn: int, start: int, end: in
     return _candidate(kind, turn, text, len(earlier), before, Span(start, end), turn_shape(text), _opening(turns))
 
 
-def turn_filter(text: str) -> TurnFilter | None:
-    """Why no sentence of the message is read; None when its sentences are."""
-    if not text.strip():
-        return TurnFilter.EMPTY
-    if len(text) > LONGEST_TURN:
-        return TurnFilter.TOO_LONG
-    if not _MARKER.search(text.lower()):
-        return TurnFilter.NO_MARKER
-    return structural_filter(text)
+_FILTERS: Mapping[TurnFilter, Callable[[str], bool]] = MappingProxyType(
+    {
+        TurnFilter.EMPTY: lambda text: not text.strip(),
+        TurnFilter.TOO_LONG: lambda text: len(text) > LONGEST_TURN,
+        TurnFilter.NO_MARKER: lambda text: not _MARKER.search(text.lower()),
+        **STRUCTURAL_FILTERS,
+    }
+)
+"""What takes a message out, the cheapest and most frequent first."""
+
+
+def turn_filter(text: str, tried: Callable[[TurnFilter], None] = lambda _: None) -> TurnFilter | None:
+    """Why no sentence of the message is read; None when its sentences are. `tried` is called after each filter."""
+    for reason, takes_out in _FILTERS.items():
+        out = takes_out(text)
+        tried(reason)
+        if out:
+            return reason
+    return None
 
 
 class _Opening(NamedTuple):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 LONGEST_TURN = 1500
@@ -113,18 +115,28 @@ def turn_shape(text: str) -> TurnShape:
     )
 
 
-def structural_filter(text: str) -> TurnFilter | None:
-    """Why the message does not speak for its writer; None when it may."""
-    if len(text) > LONGEST_TURN:
-        return TurnFilter.TOO_LONG
-    if len(_TAGGED.findall(text)) >= MANY_TAGGED_LINES:
-        return TurnFilter.NAME_TAGGED
-    if _is_code(text):
-        return TurnFilter.CODE
-    return TurnFilter.ASSISTANT_TEXT if _ASSISTANT.search(text.lower()) else None
+def is_name_tagged(text: str) -> bool:
+    """Whether the message is a dialogue, chat log or transcript with speaker names."""
+    return len(_TAGGED.findall(text)) >= MANY_TAGGED_LINES
 
 
-def _is_code(text: str) -> bool:
+def is_code(text: str) -> bool:
+    """Whether the message is mostly code, markup or a log."""
     lines = [line for line in text.splitlines() if line.strip()]
     code = sum(1 for line in lines if _CODE_LINE.match(line))
     return code >= 3 and code / len(lines) >= CODE_SHARE
+
+
+def is_assistant_text(text: str) -> bool:
+    """Whether the message is an answer of the assistant, pasted back."""
+    return bool(_ASSISTANT.search(text.lower()))
+
+
+STRUCTURAL_FILTERS: Mapping[TurnFilter, Callable[[str], bool]] = MappingProxyType(
+    {
+        TurnFilter.NAME_TAGGED: is_name_tagged,
+        TurnFilter.CODE: is_code,
+        TurnFilter.ASSISTANT_TEXT: is_assistant_text,
+    }
+)
+"""Why a message does not speak for its writer, in the order tried."""
