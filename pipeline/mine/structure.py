@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 LONGEST_TURN = 1500
-"""Longer messages are pasted documents: in them nine first-person sentences of ten are not about the user."""
+"""Characters; longer messages are mostly pasted documents."""
 MANY_TAGGED_LINES = 3
 """This many lines that begin with a speaker's name make a message a dialogue or transcript."""
 CODE_SHARE = 0.3
@@ -22,7 +22,7 @@ class TurnFilter(StrEnum):
     NO_MARKER = "no_marker"
     """Neither a first-person word nor a question for advice."""
     TOO_LONG = "too_long"
-    """Longer than LONGEST_TURN: a pasted document."""
+    """Longer than LONGEST_TURN, and nothing like that at its beginning: a pasted document."""
     NAME_TAGGED = "name_tagged"
     """A dialogue, chat log or transcript with speaker names."""
     CODE = "code"
@@ -114,9 +114,8 @@ def turn_shape(text: str) -> TurnShape:
 
 
 def structural_filter(text: str) -> TurnFilter | None:
-    """Why the message does not speak for its writer; None when it may."""
-    if len(text) > LONGEST_TURN:
-        return TurnFilter.TOO_LONG
+    """Why the message does not speak for its writer; None when it may. Reads at most LONGEST_TURN characters."""
+    text = text[:LONGEST_TURN]
     if len(_TAGGED.findall(text)) >= MANY_TAGGED_LINES:
         return TurnFilter.NAME_TAGGED
     if _is_code(text):
