@@ -131,7 +131,5 @@ def _resolved(kind: Kind, conversation: Conversation, row: _Row) -> Labelled:
         stratum=row.stratum,
         weight=row.weight,
         user=conversation.source_id.rpartition("_")[0] or conversation.source_id,
-        reachable=turn_filter(text) is None
-        and is_read(kind, text, row.start)
-        and is_candidate(kind, candidate.text),
+        reachable=turn_filter(text) is None and is_read(kind, text, row.start) and is_candidate(kind, candidate.text),
     )
