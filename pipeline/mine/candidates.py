@@ -19,6 +19,8 @@ SHORTEST_SENTENCE = 8
 """Characters."""
 LEAD_CHARACTERS = 200
 """Characters of the user's first message that go with every candidate."""
+HEAD_CHARACTERS = 120
+"""Characters of its own message that go with every candidate."""
 OWN_WORDS = 250
 """Characters at the beginning of a long message that are taken for the user's own words."""
 # Matched against lower-case text.
@@ -104,6 +106,8 @@ class Candidate(NamedTuple):
     """Shape of the user's first message: role-play and writing orders colour the whole conversation."""
     lead: str
     """How the user's first message begins, LEAD_CHARACTERS at most, white space collapsed."""
+    head: str
+    """How its own message begins, HEAD_CHARACTERS at most, white space collapsed."""
 
 
 def is_statement_candidate(sentence: str) -> bool:
@@ -211,4 +215,5 @@ def _candidate(
         shape=shape,
         opening=opening.shape,
         lead=opening.lead,
+        head=" ".join(text[:HEAD_CHARACTERS].split()),
     )

@@ -34,7 +34,7 @@ LEAD_WIDTH = 0.5
 LEAD_SHARE = 0.6
 """What two candidates gain in similarity when their users' first messages begin alike."""
 WORDS_SHARE = 0.5
-"""Weight of the linear kernel over words and word pairs."""
+"""Weight of the linear kernel over words and word pairs, and of the one over those around the sentence."""
 
 Kernel = npt.NDArray[np.float64]
 """Similarities, shape (n, m)."""
@@ -69,7 +69,7 @@ class Machine:
     dual: npt.NDArray[np.float32]
     """Weight of each support vector."""
     words: npt.NDArray[np.float32]
-    """Weight of each hashed word, shape (BUCKETS,)."""
+    """Weight of each hashed word, shape (2 BUCKETS,)."""
     bias: float
     """Intercept of the decision value."""
     slope: float
@@ -79,7 +79,8 @@ class Machine:
 
     def decision(self, features: Features) -> npt.NDArray[np.float64]:
         """Signed distance from the border of each row, shape (n,)."""
-        from_words = [float(self.words[list(row)].sum()) / len(row) ** 0.5 for row in features.words]
+        halves = zip(features.words, features.around, strict=True)
+        from_words = [sum(float(self.words[list(half)].sum()) / len(half) ** 0.5 for half in row) for row in halves]
         smooth = near(features, self.support) @ self.dual.astype(np.float64)
         value: npt.NDArray[np.float64] = smooth + np.asarray(from_words, dtype=np.float64) + self.bias
         return value
@@ -105,7 +106,7 @@ def machine_from(stored: Mapping[str, npt.NDArray[np.float32]], kind: str) -> Ma
 
     sentence, lead, place = array("sentence"), array("lead"), array("place")
     bias, slope, offset = (float(value) for value in array("scalars"))
-    return Machine(Features(sentence, lead, place, ()), array("dual"), array("words"), bias, slope, offset)
+    return Machine(Features(sentence, lead, place, (), ()), array("dual"), array("words"), bias, slope, offset)
 
 
 @dataclass(frozen=True)
