@@ -19,7 +19,7 @@ import numpy.typing as npt
 import yaml
 
 from pipeline.embedding import Precision, Vectors, embed
-from pipeline.mine.features import Features
+from pipeline.mine.features import Features, words_score
 
 HEADS = Path(__file__).with_name("heads.npz")
 """The committed weights."""
@@ -34,7 +34,7 @@ LEAD_WIDTH = 0.5
 LEAD_SHARE = 0.6
 """What two candidates gain in similarity when their users' first messages begin alike."""
 WORDS_SHARE = 0.5
-"""Weight of the linear kernel over words and word pairs, and of the one over those around the sentence."""
+"""Weight of the linear kernel over words and word pairs, and, for statements, over those around the sentence."""
 
 Kernel = npt.NDArray[np.float64]
 """Similarities, shape (n, m)."""
@@ -80,7 +80,7 @@ class Machine:
     def decision(self, features: Features) -> npt.NDArray[np.float64]:
         """Signed distance from the border of each row, shape (n,)."""
         halves = zip(features.words, features.around, strict=True)
-        from_words = [sum(float(self.words[list(half)].sum()) / len(half) ** 0.5 for half in row) for row in halves]
+        from_words = [words_score(self.words, words, around) for words, around in halves]
         smooth = near(features, self.support) @ self.dual.astype(np.float64)
         value: npt.NDArray[np.float64] = smooth + np.asarray(from_words, dtype=np.float64) + self.bias
         return value
@@ -135,6 +135,6 @@ def prototypes(group: Literal["families", "topics"], dtype: Precision) -> Protot
 
 
 def seeds() -> dict[str, dict[str, Sequence[str]]]:
-    """The seed sentences: `families` and `topics` by label, `not_statements` and `not_queries` as lists."""
+    """The seed sentences: `families` and `topics` by label, the others (`in_passing`, `not_...`) as lists."""
     loaded: dict[str, dict[str, Sequence[str]]] = yaml.safe_load(SEEDS.read_text(encoding="utf-8"))
     return loaded

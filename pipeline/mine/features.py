@@ -104,7 +104,7 @@ class Features:
     words: tuple[tuple[int, ...], ...]
     """Columns of the words and word pairs of each sentence, 0 to BUCKETS - 1."""
     around: tuple[tuple[int, ...], ...]
-    """Columns of those that begin the user's first message and its own, BUCKETS to 2 BUCKETS - 1."""
+    """Columns of those that begin the user's first message and its own, BUCKETS to 2 BUCKETS - 1; none for queries."""
 
     def take(self, rows: Sequence[int]) -> Features:
         """The features of some rows, in that order."""
@@ -126,7 +126,7 @@ def features_of(candidates: Sequence[Candidate], dtype: Precision) -> Features:
         lead=embed(leads, dtype=dtype)[[number[candidate.lead] for candidate in candidates]],
         place=places(candidates),
         words=tuple(hashed_words(candidate.text) for candidate in candidates),
-        around=tuple(hashed_around(candidate.lead, candidate.head) for candidate in candidates),
+        around=tuple(words_around(candidate) for candidate in candidates),
     )
 
 
@@ -139,6 +139,14 @@ def places(candidates: Sequence[Candidate]) -> Matrix:
 def hashed_words(text: str) -> tuple[int, ...]:
     """The columns of the words and word pairs of `text`, each once, sorted; every number counts as the same word."""
     return tuple(sorted({zlib.crc32(gram.encode()) % BUCKETS for gram in _grams(text)}))
+
+
+def words_around(candidate: Candidate) -> tuple[int, ...]:
+    """The columns of the words that begin the user's first message and the candidate's own.
+
+    None for a query: a question shows by itself whether its answer depends on who asks.
+    """
+    return hashed_around(candidate.lead, candidate.head) if candidate.kind == "statement" else ()
 
 
 @lru_cache(maxsize=1024)
@@ -154,13 +162,18 @@ def _grams(text: str) -> set[str]:
     return {*framed, *(f"{left} {right}" for left, right in zip(framed, framed[1:], strict=False))}
 
 
+def words_score(weights: npt.NDArray[np.float32], *halves: Sequence[int]) -> float:
+    """What words add to a linear score: the weights of each half, summed and divided by the root of their number."""
+    return sum(float(weights[list(half)].sum()) / len(half) ** 0.5 for half in halves if half)
+
+
 def word_matrix(features: Features) -> Any:
     """The words of `features` and those around them as a sparse matrix, shape (n, 2 BUCKETS); each half a unit row."""
     from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
     rows = [(*words, *around) for words, around in zip(features.words, features.around, strict=True)]
     halves = [half for pair in zip(features.words, features.around, strict=True) for half in pair]
-    values = np.repeat([len(half) ** -0.5 for half in halves], [len(half) for half in halves])
+    values = np.repeat([max(1, len(half)) ** -0.5 for half in halves], [len(half) for half in halves])
     ends = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
     return csr_matrix((values, [column for row in rows for column in row], ends), shape=(len(rows), 2 * BUCKETS))
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.mine.candidates import KINDS, Candidate, Kind
 from pipeline.mine.detector import HEADS
-from pipeline.mine.features import BUCKETS, LEXICAL_SCALE, hashed_around, hashed_words, lexical
+from pipeline.mine.features import BUCKETS, LEXICAL_SCALE, hashed_words, lexical, words_around, words_score
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Prefilter:
 
     def score(self, candidate: Candidate) -> float:
         """Linear score of one sentence."""
-        halves = (hashed_words(candidate.text), hashed_around(candidate.lead, candidate.head))
-        words = sum(float(self.weights[list(half)].sum()) / len(half) ** 0.5 for half in halves)
+        words = words_score(self.weights, hashed_words(candidate.text), words_around(candidate))
         place = np.asarray(lexical(candidate), dtype=np.float32) * LEXICAL_SCALE
         return float(words + place @ self.weights[2 * BUCKETS :])
 

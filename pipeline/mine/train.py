@@ -108,6 +108,7 @@ def seed_candidates(kind: Kind) -> tuple[list[Candidate], list[bool]]:
     groups, others = ("families", "not_statements") if kind == "statement" else ("topics", "not_queries")
     loaded = seeds()
     positive = [text for texts in loaded[groups].values() for text in texts]
+    positive += loaded["in_passing"] if kind == "statement" else []
     texts = positive + list(loaded[others])
     found = [in_context(kind, [Turn(role="user", text=text)], 0, 0, len(text)) for text in texts]
     return found, [True] * len(positive) + [False] * len(loaded[others])
