@@ -21,6 +21,10 @@ SHORTEST_SENTENCE = 8
 """Characters."""
 LEAD_CHARACTERS = 200
 """Characters of the user's first message that go with every candidate."""
+HEAD_CHARACTERS = 120
+"""Characters of its own message that go with every candidate."""
+OWN_WORDS = 250
+"""Characters at the beginning of a long message that are taken for the user's own words."""
 # Matched against lower-case text.
 _MARKER = re.compile(
     r"\b(?:i|i['’]?m|i['’]ve|ive|my|we|our|me|mine)\b|\?|\bsuggest|\brecommend|\bideas?\b|\btips\b|\badvice",
@@ -104,6 +108,8 @@ class Candidate(NamedTuple):
     """Shape of the user's first message: role-play and writing orders colour the whole conversation."""
     lead: str
     """How the user's first message begins, LEAD_CHARACTERS at most, white space collapsed."""
+    head: str
+    """How its own message begins, HEAD_CHARACTERS at most, white space collapsed."""
 
 
 def is_statement_candidate(sentence: str) -> bool:
@@ -160,8 +166,8 @@ def in_context(kind: Kind, turns: Sequence[Turn], turn: int, start: int, end: in
 _FILTERS: Mapping[TurnFilter, Callable[[str], bool]] = MappingProxyType(
     {
         TurnFilter.EMPTY: lambda text: not text.strip(),
-        TurnFilter.TOO_LONG: lambda text: len(text) > LONGEST_TURN,
-        TurnFilter.NO_MARKER: lambda text: not _MARKER.search(text.lower()),
+        TurnFilter.TOO_LONG: lambda text: len(text) > LONGEST_TURN and not _has_marker(text),
+        TurnFilter.NO_MARKER: lambda text: len(text) <= LONGEST_TURN and not _has_marker(text),
         **STRUCTURAL_FILTERS,
     }
 )
@@ -178,6 +184,24 @@ def turn_filter(text: str, tried: Callable[[TurnFilter], None] = lambda _: None)
     return None
 
 
+def is_read(kind: Kind, text: str, start: int) -> bool:
+    """Whether sentences of `kind` that begin at character `start` of the message `text` are read.
+
+    A document is mostly pasted below a few words of the user's own, so of a longer message than LONGEST_TURN only
+    statements at its beginning are: there one first-person sentence in ten is about the user, further down one in 400.
+    """
+    return len(text) <= LONGEST_TURN or (kind == "statement" and start < OWN_WORDS)
+
+
+def _has_marker(text: str) -> bool:
+    return _MARKER.search(_read_part(text).lower()) is not None
+
+
+def _read_part(text: str) -> str:
+    """The message, or as much of a long one as the sentences read in it may reach."""
+    return text if len(text) <= LONGEST_TURN else text[: OWN_WORDS + LONGEST_SENTENCE + 1]
+
+
 class _Opening(NamedTuple):
     shape: TurnShape
     lead: str
@@ -192,9 +216,10 @@ def _in_turn(text: str) -> list[tuple[Kind, int, Span, Span]]:
     """Kind, number of sentences before it, the sentence before it and the sentence, for each candidate in a message."""
     found: list[tuple[Kind, int, Span, Span]] = []
     before = Span(0, 0)
-    for number, span in enumerate(sentences(text)):
+    for number, span in enumerate(sentences(_read_part(text))):
         sentence = text[span.start : span.end]
-        found += [(kind, number, before, span) for kind in KINDS if is_candidate(kind, sentence)]
+        read = (kind for kind in KINDS if is_read(kind, text, span.start))
+        found += [(kind, number, before, span) for kind in read if is_candidate(kind, sentence)]
         before = span
     return found
 
@@ -212,4 +237,5 @@ def _candidate(
         shape=shape,
         opening=opening.shape,
         lead=opening.lead,
+        head=" ".join(text[:HEAD_CHARACTERS].split()),
     )

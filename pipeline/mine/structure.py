@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 LONGEST_TURN = 1500
-"""Longer messages are pasted documents: in them nine first-person sentences of ten are not about the user."""
+"""Characters; longer messages are mostly pasted documents."""
 MANY_TAGGED_LINES = 3
 """This many lines that begin with a speaker's name make a message a dialogue or transcript."""
 CODE_SHARE = 0.3
@@ -24,7 +24,7 @@ class TurnFilter(StrEnum):
     NO_MARKER = "no_marker"
     """Neither a first-person word nor a question for advice."""
     TOO_LONG = "too_long"
-    """Longer than LONGEST_TURN: a pasted document."""
+    """Longer than LONGEST_TURN, and nothing like that at its beginning: a pasted document."""
     NAME_TAGGED = "name_tagged"
     """A dialogue, chat log or transcript with speaker names."""
     CODE = "code"
@@ -117,19 +117,19 @@ def turn_shape(text: str) -> TurnShape:
 
 def is_name_tagged(text: str) -> bool:
     """Whether the message is a dialogue, chat log or transcript with speaker names."""
-    return len(_TAGGED.findall(text)) >= MANY_TAGGED_LINES
+    return len(_TAGGED.findall(text[:LONGEST_TURN])) >= MANY_TAGGED_LINES
 
 
 def is_code(text: str) -> bool:
     """Whether the message is mostly code, markup or a log."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text[:LONGEST_TURN].splitlines() if line.strip()]
     code = sum(1 for line in lines if _CODE_LINE.match(line))
     return code >= 3 and code / len(lines) >= CODE_SHARE
 
 
 def is_assistant_text(text: str) -> bool:
     """Whether the message is an answer of the assistant, pasted back."""
-    return bool(_ASSISTANT.search(text.lower()))
+    return bool(_ASSISTANT.search(text[:LONGEST_TURN].lower()))
 
 
 STRUCTURAL_FILTERS: Mapping[TurnFilter, Callable[[str], bool]] = MappingProxyType(
@@ -139,4 +139,4 @@ STRUCTURAL_FILTERS: Mapping[TurnFilter, Callable[[str], bool]] = MappingProxyTyp
         TurnFilter.ASSISTANT_TEXT: is_assistant_text,
     }
 )
-"""Why a message does not speak for its writer, in the order tried."""
+"""Why a message does not speak for its writer, in the order tried; each reads at most LONGEST_TURN characters."""

@@ -13,6 +13,7 @@ DIALOGUE = "Anna: I love dogs\nBert: I don't\nAnna: why?\nBert: I am allergic"
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        ("I am a nurse. " * 400, None),
         (DIALOGUE, TurnFilter.NAME_TAGGED),
         (CODE, TurnFilter.CODE),
         ("As an AI language model, I have no preferences, but my answer is yes.", TurnFilter.ASSISTANT_TEXT),
