@@ -87,6 +87,11 @@ class Composer:
         for topic in topics:
             self._accepted[topic.id][K.IMPLICIT] += self._mined(topic)
 
+    def written(self, topic: Topic) -> list[DraftQuestion]:
+        """The accepted candidate of each kind, the best one; kinds without one are left out."""
+        best = (max(found, key=lambda r: r.score, default=None) for found in self._accepted[topic.id].values())
+        return [ranked.question for ranked in best if ranked is not None]
+
     def lacking(self, topics: Iterable[Topic]) -> list[tuple[Topic, frozenset[QuestionKind]]]:
         """Topics for which some kind has no accepted candidate, with those kinds."""
         open_kinds = [(t, frozenset(k for k in _WRITTEN if not self._accepted[t.id][k])) for t in topics]

