@@ -28,8 +28,8 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "belief": ("leisure", "relationships"),
     "constraint": ("travel", "shopping", "productivity", "home", "leisure"),
     "diet": ("food",),
-    "family": ("travel", "leisure", "home", "money", "shopping"),
-    "goal": ("learning", "career", "productivity", "money", "health"),
+    "family": ("travel", "leisure", "home", "money", "shopping", "productivity"),
+    "goal": ("learning", "career", "money", "health"),
     "habit": ("productivity", "health"),
     "health": ("health", "food"),
     "hobby": ("leisure", "entertainment", "shopping", "health"),
@@ -38,7 +38,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "location": ("travel", "leisure", "food", "home"),
     "pet": ("travel", "home"),
     "possession": ("home", "technology", "shopping"),
-    "profession": ("career", "business"),
+    "profession": ("career", "business", "money"),
     "skill": ("career", "money", "learning"),
     "studies": ("learning", "career"),
     "taste": ("leisure", "entertainment", "shopping", "food"),
@@ -84,8 +84,8 @@ class Composer:
         self._vocabulary = (
             {stem for text in known for stem in stems(text)} if config.ranking.known_words_only else set()
         )
-        for topic in topics:
-            self._accepted[topic.id][K.IMPLICIT] += self._mined(topic)
+        for topic, ranked in _spread(topics, map(self._mined, topics), config.matching.max_uses):
+            self._accepted[topic.id][K.IMPLICIT].append(ranked)
 
     def written(self, topic: Topic) -> list[DraftQuestion]:
         """The accepted candidate of each kind, the best one; kinds without one are left out."""
@@ -196,6 +196,19 @@ class Composer:
         texts = [topic.statement.self_contained, *_all_questions(topic.kind)]
         relevance: Vectors = self._query_vectors @ self._encode(texts).T
         return relevance
+
+
+def _spread(topics: Sequence[Topic], found: Iterable[list[Ranked]], most: int) -> Iterator[tuple[Topic, Ranked]]:
+    """The best mined query of each topic, the closest pairs first; no query for more than `most` topics."""
+    pairs = [(topic, ranked) for topic, own in zip(topics, found, strict=True) for ranked in own]
+    served: set[str] = set()
+    uses: Counter[str | None] = Counter()
+    for topic, ranked in sorted(pairs, key=lambda pair: (-pair[1].score, pair[0].id)):
+        query = ranked.question.query_id
+        if topic.id not in served and uses[query] < most:
+            served.add(topic.id)
+            uses[query] += 1
+            yield topic, ranked
 
 
 _DANGLING = frozenset(["it", "its", "this", "that", "these", "those", "them", "they"])

@@ -16,6 +16,8 @@ class MatchingConfig(Section):
     """An implicit query must be this close to an implicit question we wrote for the attribute type ..."""
     min_to_statement: float = Field(ge=-1, le=1)
     """... and this close to the statement."""
+    max_uses: int = Field(ge=1)
+    """Topics that one mined query may be an implicit question of; the closest ones get it."""
     max_irrelevant: float = Field(ge=-1, le=1)
     """An irrelevant query must stay below this to the statement and to all questions of the attribute type."""
     max_unstated: float = Field(ge=-1, le=1)

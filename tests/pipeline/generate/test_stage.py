@@ -123,6 +123,23 @@ def test_a_mined_query_that_fits_is_taken_before_a_generated_one(
     assert (implicit.text, implicit.origin, implicit.query_id) == (query.text, "mined", query.id)
 
 
+def test_a_mined_query_serves_no_more_topics_than_it_may(
+    run: Run,
+    endpoint: FakeEndpoint,
+    make_statement: Callable[..., Statement],
+    make_query: Callable[..., Query],
+    config: GenerateConfig,
+) -> None:
+    hikers = [make_statement(f"I love hiking in the {place}.", "hobby", place) for place in ("mountains", "hills")]
+    query = make_query("how should I spend my free weekend in the mountains?")
+    for most, users in ((1, ["mountains"]), (2, ["mountains", "hills"])):
+        limits = {"min_to_question": 0.5, "min_to_statement": -1.0, "max_uses": most}
+        matching = config.matching.model_copy(update=limits)
+        drafts = run(endpoint, hikers, [query], matching=matching).drafts
+        asked = [d.statement.user_id for d in drafts for q in d.questions if q.kind is K.IMPLICIT and q.query_id]
+        assert asked == users
+
+
 def test_where_the_rules_reject_every_sample_our_own_question_is_used(
     run: Run, statements: list[Statement], rules: RulesConfig
 ) -> None:
