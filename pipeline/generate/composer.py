@@ -71,6 +71,7 @@ class Composer:
         self._encode = _Memory(encode)
         self._config = config
         self._rules = rules
+        self._topics = topics
         self._bare = {topic.id: topic.bare() for topic in topics}
         self._accepted: dict[str, dict[QuestionKind, list[Ranked]]] = {t.id: {k: [] for k in _WRITTEN} for t in topics}
         self._queries = [query for query in queries if _stands_alone(query.text, config.matching.max_words)]
@@ -110,6 +111,8 @@ class Composer:
         """Why a sample that keeps the rules is not taken; stricter than the rules, for ours are always at hand."""
         if score < getattr(self._config.ranking, question.kind.value):
             yield "ranking"
+        elif question.kind is not K.REPHRASED and self._rank(topic, question) > self._config.ranking.max_rank:
+            yield "vague"
         if _roots(topic.target) & _roots(question.text):
             yield "half_leak"
         if _DANGLING & set(words(question.text)):
@@ -164,6 +167,13 @@ class Composer:
                 # A mined query is taken before any generated one, whatever their cosines: those stay below 2.
                 found.append(Ranked(2.0 + float(to_question[index] + to_statement[index]), question))
         return found
+
+    def _rank(self, topic: Topic, question: DraftQuestion) -> int:
+        """Rank of the topic's statement for a question among those of other attribute types: 1 where none is closer."""
+        others = [other.statement.self_contained for other in self._topics if other.kind.name != topic.kind.name]
+        vectors = self._encode([topic.statement.self_contained, *others])
+        close = vectors @ self._encode([question.text])[0]
+        return 1 + int((close[1:] > close[0]).sum())
 
     def _scores(self, topic: Topic, candidates: Sequence[DraftQuestion]) -> list[float]:
         """Closeness of each candidate: a rephrased question to our direct ones, others to the statement."""

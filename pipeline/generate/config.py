@@ -35,6 +35,9 @@ class RankingConfig(Section):
     """A generated implicit question must be this close to the statement."""
     product: float = Field(ge=-1, le=1)
     """A generated product question must be this close to the statement."""
+    max_rank: int = Field(ge=1)
+    """The statement's rank by closeness to a generated implicit or product question, among the statements of other
+    attribute types, must not be beyond this: a question close to many statements depends on none."""
     known_words_only: bool
     """Whether a sample may only use words that stand in mined texts or in our questions; small models invent words."""
 

@@ -180,6 +180,18 @@ def test_a_word_that_nobody_used_is_not_taken_from_a_small_model(
     assert generated.counts["samples_rejected_by_rule"]["implicit.unknown_word"] == 2
 
 
+def test_a_question_that_is_closer_to_other_statements_is_vague(
+    run: Run, statements: list[Statement], config: GenerateConfig
+) -> None:
+    reply = {"advice": "How should I plan my hiking trip?", "shopping": "Which tools should I buy for the summer?"}
+    limits = {"rephrased": -1.0, "implicit": -1.0, "product": -1.0, "known_words_only": False, "max_rank": 1}
+    ranking = config.ranking.model_copy(update=limits)
+    with fake_endpoint(lambda body: json.dumps(reply)) as endpoint:
+        generated = run(endpoint, [statements[0], statements[1]], [], ranking=ranking, samples=1)
+    # It is about the hiker.
+    assert generated.counts["samples_rejected_by_rule"]["implicit.vague"] == 1
+
+
 def test_unusable_replies_are_counted_and_cost_no_statement(run: Run, statements: list[Statement]) -> None:
     with fake_endpoint(lambda body: "I cannot do that.") as endpoint:
         generated = run(endpoint, statements, [])
