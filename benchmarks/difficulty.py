@@ -7,7 +7,8 @@ docs/dataset.md: from words and rank alone, and with the solve rates of the mode
 - `difficulty.<rule>.<tag>`: share of right answers, interval clustered by user, all kinds together.
 - `difficulty.<rule>.easy_minus_medium`, `.medium_minus_hard`: the tag is monotone when both lie above 0.
 
-`--split train --split validation --rows FILE` writes what a rule may be revised on; test users are for reporting.
+`--split train --split validation` prints the same for the users on whom a rule may be revised, and writes no result.
+`--rows FILE` keeps the questions with their numbers and outcomes: where the file exists, no model is asked again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from editing.patches.apply import applied
 from editing.runner import EditSettings, read_split, user_of
 from pipeline.core.config import load_section
 from pipeline.core.records import TARGET_KINDS, Difficulty, Preference, Question, Record, Split
-from pipeline.core.tables import write_jsonl
+from pipeline.core.tables import read_jsonl, write_jsonl
 from pipeline.llm.client import Client
 from pipeline.llm.config import load_llm
 from pipeline.validate.config import ReferenceConfig, ValidateConfig
@@ -150,16 +151,15 @@ def main(
     dataset: Annotated[Path, typer.Option(help="Released dataset.")] = Path("build/hub"),
     model: Annotated[str, typer.Option(help="Name in edit.checkpoints.")] = "smollm2-135m-instruct",
     split: Annotated[list[str], typer.Option(help="Splits whose users are asked.")] = ["test"],  # noqa: B006
-    rows: Annotated[Path | None, typer.Option(help="Write the rows here and no result file.")] = None,
+    rows: Annotated[Path, typer.Option(help="Where the measured questions are kept.")] = Path("data/difficulty.jsonl"),
 ) -> None:
-    """Write benchmarks/results/difficulty.json."""
-    asked = pairs(dataset, split)  # type: ignore[arg-type]
-    numbers = measured(asked)
-    right = answered(asked, model)
-    found = [
-        Row(user_id=question.user_id, kind=question.kind, measured=own, right=value)
-        for (_, question), own, value in zip(asked, numbers, right, strict=True)
-    ]
+    """Print the table; for the test split, write benchmarks/results/difficulty.json."""
+    if not rows.is_file():
+        asked = pairs(dataset, split)  # type: ignore[arg-type]
+        measurements = zip(asked, measured(asked), answered(asked, model), strict=True)
+        kept = [Row(user_id=q.user_id, kind=q.kind, measured=own, right=right) for (_, q), own, right in measurements]
+        write_jsonl(rows, kept)
+    found = list(read_jsonl(rows, Row))
     limits = load_section(ROOT / "params.yaml", "validate", ValidateConfig).difficulty
     judging = load_section(ROOT / "params.yaml", "judge", JudgeConfig)
     plan = Plan(judging.bootstrap_samples, judging.seed, judging.confidence)
@@ -169,10 +169,8 @@ def main(
     ]
     for claim in claims:
         typer.echo(f"{claim.claim}: {claim.value:.3f} ({claim.low} to {claim.high}), n {claim.n}")
-    if rows is None:
-        write("difficulty", f"python -m benchmarks.difficulty --split {' --split '.join(split)}", claims)
-    else:
-        write_jsonl(rows, found)
+    if split == ["test"]:
+        write("difficulty", "python -m benchmarks.difficulty", claims)
 
 
 if __name__ == "__main__":
