@@ -23,7 +23,8 @@ _MACROS = {
     "{PLACE}": r"(?-i:[A-Z])[\w.'-]*(?:,? (?-i:[A-Z])[\w'-]*){0,3}",
 }
 _DETERMINERS = re.compile(
-    r"^(?:(?:an?|the|my|our|some|any|own|one of the|kind of|sort of|like|about|around|also|very|really|"
+    r"^(?:(?:started|founded|opened|launched|an?|the|my|our|some|any|own|one of the|kind of|sort of|like|about|around|"
+    r"also|very|really|"
     r"(?:book|novel|film|movie|series|song|game|show)s?(?=\s+['‘\"]))\s+)+",
     re.IGNORECASE,
 )

@@ -34,7 +34,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "health": ("health", "food"),
     "hobby": ("leisure", "entertainment", "shopping", "health"),
     "identity": ("leisure", "health", "career", "relationships"),
-    "language": ("learning", "travel", "entertainment"),
+    "language": ("learning", "entertainment"),
     "location": ("travel", "leisure", "food", "home"),
     "pet": ("travel", "home"),
     "possession": ("home", "technology", "shopping"),
@@ -95,7 +95,8 @@ class Composer:
 
     def lacking(self, topics: Iterable[Topic]) -> list[tuple[Topic, frozenset[QuestionKind]]]:
         """Topics for which some kind has no accepted candidate, with those kinds."""
-        open_kinds = [(t, frozenset(k for k in _WRITTEN if not self._accepted[t.id][k])) for t in topics]
+        kinds = [K.REPHRASED] if self._config.ranking.ours_first else _WRITTEN
+        open_kinds = [(t, frozenset(k for k in kinds if not self._accepted[t.id][k])) for t in topics]
         return [(topic, kinds) for topic, kinds in open_kinds if kinds]
 
     def add(self, topic: Topic, candidates: Sequence[DraftQuestion]) -> None:

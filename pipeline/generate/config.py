@@ -38,6 +38,9 @@ class RankingConfig(Section):
     max_rank: int = Field(ge=1)
     """The statement's rank by closeness to a generated implicit or product question, among the statements of other
     attribute types, must not be beyond this: a question close to many statements depends on none."""
+    ours_first: bool
+    """Whether implicit and product questions that we wrote are taken before generated ones, which are then not asked
+    for; small models write weaker ones."""
     known_words_only: bool
     """Whether a sample may only use words that stand in mined texts or in our questions; small models invent words."""
 

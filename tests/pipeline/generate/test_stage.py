@@ -52,7 +52,13 @@ def run(tmp_path: Path, config: GenerateConfig, rules: RulesConfig, bag_of_words
 
     def go(endpoint: FakeEndpoint, statements: list[Statement], queries: list[Query], **changes: Any) -> Generated:
         lenient = config.ranking.model_copy(
-            update={"rephrased": -1.0, "implicit": -1.0, "product": -1.0, "known_words_only": False}
+            update={
+                "rephrased": -1.0,
+                "implicit": -1.0,
+                "product": -1.0,
+                "known_words_only": False,
+                "ours_first": False,
+            }
         )
         wanted = config.model_copy(update={"writer": "ideas", "samples": 2, "updates": 0, "ranking": lenient} | changes)
         settings = load_llm(Path("params.yaml"))
@@ -173,7 +179,7 @@ def test_a_word_that_nobody_used_is_not_taken_from_a_small_model(
         "advice": "How should I prepare for the caramaxing season?",
         "shopping": "Which car should I buy for the summer?",
     }
-    limits = {"rephrased": -1.0, "implicit": -1.0, "product": -1.0, "known_words_only": True}
+    limits = {"rephrased": -1.0, "implicit": -1.0, "product": -1.0, "known_words_only": True, "ours_first": False}
     ranking = config.ranking.model_copy(update=limits)
     with fake_endpoint(lambda body: json.dumps(invented)) as endpoint:
         generated = run(endpoint, statements[2:3], [], ranking=ranking)
@@ -184,7 +190,14 @@ def test_a_question_that_is_closer_to_other_statements_is_vague(
     run: Run, statements: list[Statement], config: GenerateConfig
 ) -> None:
     reply = {"advice": "How should I plan my hiking trip?", "shopping": "Which tools should I buy for the summer?"}
-    limits = {"rephrased": -1.0, "implicit": -1.0, "product": -1.0, "known_words_only": False, "max_rank": 1}
+    limits = {
+        "rephrased": -1.0,
+        "implicit": -1.0,
+        "product": -1.0,
+        "known_words_only": False,
+        "max_rank": 1,
+        "ours_first": False,
+    }
     ranking = config.ranking.model_copy(update=limits)
     with fake_endpoint(lambda body: json.dumps(reply)) as endpoint:
         generated = run(endpoint, [statements[0], statements[1]], [], ranking=ranking, samples=1)
