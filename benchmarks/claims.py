@@ -16,9 +16,12 @@ from typing import Any
 
 from pipeline.core.provenance import git_revision, machine
 from pipeline.core.tables import write_json
+from pipeline.sources.registry import table as sources_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+HOLDS = "/holds?"
+"""End of a cell's name that holds how far a statement holds, as a difference."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,129 @@ def methods_table(claim: str) -> str:
     return "\n".join(lines) + f"\n\nMeasured on {row['machine']}, {row['date']}, by `{row['command']}`."
 
 
+<<<<<<< HEAD
+def cells_table(prefix: str, columns: Sequence[str]) -> str:
+    """A Markdown table of the claims that begin with `prefix`, with these of their `extra["cells"]` as columns.
+
+    A cell is [value, low, high]. Under a column whose name ends in HOLDS it is a difference, with what its interval
+    says of the statement that the difference is positive.
+    """
+    rows = {name: row for name, row in read().items() if name.startswith(prefix)}
+    if not rows:
+        return "Not measured yet."
+    titles = [column.removesuffix(HOLDS).replace("_", " ").replace("/", ", ") for column in columns]
+    lines = ["| | " + " | ".join(titles) + " |"]
+    lines.append("|---|" + "---|" * len(columns))
+    for name, row in rows.items():
+        found = row["extra"]["cells"]
+        own = [_cell(found[column], column) if column in found else "" for column in columns]
+        lines.append(f"| {name.removeprefix(prefix).replace('_', ' ')} | " + " | ".join(own) + " |")
+    stamps = sorted({f"Measured on {row['machine']}, {row['date']}, by `{row['command']}`." for row in rows.values()})
+    counts = sorted({row["n"] for row in rows.values()})
+    return "\n".join(lines) + f"\n\nn: {', '.join(map(str, counts))}. " + "\n".join(stamps)
+
+
+def _cell(estimate: Sequence[float], column: str) -> str:
+    value, low, high = estimate
+    if not column.endswith(HOLDS):
+        return f"{value:.2f} ({low:.2f} to {high:.2f})"
+    word = "holds" if low > 0 else "does not hold" if high < 0 else "open"
+    return f"{word}: {value:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+_CELLS = re.compile(r"(<!-- cells: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+=======
+_STEPS = {
+    "read": "reading",
+    "empty": "filter `empty`",
+    "too_long": "filter `too_long`",
+    "no_marker": "filter `no_marker`",
+    "name_tagged": "filter `name_tagged`",
+    "code": "filter `code`",
+    "assistant_text": "filter `assistant_text`",
+    "sentences": "splitting into sentences, patterns",
+    "shapes": "shape of messages with matches",
+    "prefilter": "prefilter",
+    "language": "language of conversations with candidates",
+    "embedding": "embedding of candidates",
+    "detector": "detector, family, topic",
+    "rows": "redaction, rules, rewriting",
+}
+"""Steps of `mine` in the order of work, by their name in the report."""
+
+
+def mining_table() -> str:
+    """What each step of `mine` takes out and costs, from the result of `benchmarks.mine`, or "not measured yet"."""
+    row = read().get("mine.seconds_125mb")
+    if row is None:
+        return "Not measured yet."
+    counts, seconds = row["extra"]["counts"], row["extra"].get("processor_s", {})
+    total, flow = sum(seconds.values()), counts["candidates"]
+    sentences = counts["sentences.statement"] + counts["sentences.query"]
+    taken = {name.removeprefix("turns_removed."): n for name, n in counts.items() if name.startswith("turns_removed.")}
+    prefiltered = sum(n for name, n in counts.items() if name.startswith("sentences_removed."))
+    cells = {
+        step: f"{n:,} of {counts['user_turns']:,} messages | {n / counts['user_turns']:.1%}"
+        for step, n in taken.items()
+    }
+    cells["prefilter"] = f"{prefiltered:,} of {sentences:,} sentences | {prefiltered / sentences:.1%}"
+    by_reason = ", ".join(f"`{reason}` {n:,}" for reason, n in counts["dropped_by_reason"].items())
+    by_family = ", ".join(
+        f"{family} {n}" for family, n in sorted(counts["statements_by_family"].items(), key=lambda item: -item[1])
+    )
+    return "\n".join(
+        [
+            f"{counts['conversations']:,} conversations, {counts['user_turns']:,} user messages, "
+            f"{counts['user_characters']:,} characters.",
+            "",
+            "| step | takes out | share | processor seconds | share of the time |",
+            "|---|---:|---:|---:|---:|",
+            *(
+                f"| {name} | {cells.get(step, ' | ')} | "
+                + (f"{seconds[step]:.2f} | {seconds[step] / total:.1%} |" if step in seconds else "| |")
+                for step, name in _STEPS.items()
+                if step in seconds or step in cells
+            ),
+            "",
+            f"Candidates: {flow['in']:,} in = {flow['out']:,} out + {flow['dropped']:,} dropped. "
+            f"Out: {counts['statements']} statements of {counts['users_with_statements']} users, "
+            f"{counts['queries']} queries of {counts['users_with_queries']} users. Dropped: {by_reason}.",
+            "",
+            f"Statements by family: {by_family}.",
+            "",
+            f"Measured on {row['machine']}, {row['date']}, by `{row['command']}`.",
+        ]
+    )
+
+
+_MINING = re.compile(r"(<!-- mining -->\n).*?(<!-- end -->)", re.DOTALL)
+_SOURCES = re.compile(r"(<!-- sources -->\n).*?(<!-- end -->)", re.DOTALL)
+>>>>>>> minespeed
 _METHODS = re.compile(r"(<!-- methods: (?P<claim>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- claims: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fill(text: str) -> str:
-    """`text` with every block `<!-- claims: prefix ... -->` or `<!-- methods: claim -->` made anew from the results."""
+<<<<<<< HEAD
+    """`text` with every block made anew from the results.
+
+    `<!-- claims: prefix ... -->` is a `table`, `<!-- methods: claim -->` a `methods_table`, and
+    `<!-- cells: prefix column ... -->` a `cells_table`; each ends with `<!-- end -->`.
+    """
+
+    def cells(found: re.Match[str]) -> str:
+        prefix, *columns = found.group("wanted").split()
+        return f"{found.group(1)}{cells_table(prefix, columns)}\n{found.group(3)}"
+
+    text = _CELLS.sub(cells, text)
+=======
+    """`text` with its blocks made anew.
+
+    They are `<!-- claims: prefix ... -->`, `<!-- methods: claim -->`, `<!-- mining -->` and `<!-- sources -->`.
+    """
+    text = _MINING.sub(lambda m: f"{m.group(1)}{mining_table()}\n{m.group(2)}", text)
+    text = _SOURCES.sub(lambda m: f"{m.group(1)}{sources_table()}\n{m.group(2)}", text)
+>>>>>>> minespeed
     text = _METHODS.sub(lambda m: f"{m.group(1)}{methods_table(m.group('claim'))}\n{m.group(3)}", text)
     return _BLOCK.sub(lambda m: f"{m.group(1)}{table(m.group('wanted').split())}\n{m.group(3)}", text)
 

@@ -21,7 +21,8 @@ from editing.lm.load import load
 from editing.methods.base import Resources
 from editing.methods.registry import create, load_config
 from editing.patches.apply import applied
-from editing.runner import SPLITS, EditSettings, read_split, user_of
+from editing.runner import EditSettings
+from editing.users import SPLITS, read_split, user_of
 from pipeline.core.config import load_section
 from pipeline.core.errors import InputError
 from pipeline.core.provenance import peak_memory_mb

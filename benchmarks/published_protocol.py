@@ -28,9 +28,7 @@ from typing import NamedTuple
 from editing.lm.load import LM
 from editing.lm.prompt import Message, Prompt, PromptBuilder
 from editing.methods.base import Fact, User
-from editing.patches.apply import Reply, Responder
-from editing.patches.compose import compose
-from editing.patches.patch import PromptPlan
+from editing.patches.apply import BARE, Reply, Responder
 from pipeline.core.records import Preference, Question, QuestionKind
 from pipeline.embedding import embed
 
@@ -92,16 +90,12 @@ class Asked(NamedTuple):
     """The expected answer, which decides the budget."""
 
 
-def answers(
-    lm: LM, responder: Responder, plans: Sequence[PromptPlan], nobody: int, rows: Sequence[Asked], batch_size: int
-) -> list[str]:
+def answers(lm: LM, responder: Responder, rows: Sequence[Asked], batch_size: int) -> list[str]:
     """The texts that are judged, in order.
 
     Args:
         lm: the model behind the published prompts.
         responder: the personalised model.
-        plans: what each user's patch says around a question; empty plans for edits of weights.
-        nobody: user of the responder without personalization, who asks where the preference goes missing.
         rows: what is asked.
         batch_size: questions answered in one batch.
     """
@@ -110,18 +104,19 @@ def answers(
         by_budget[budget(lm, row.question.kind, row.target)].append(at)
     found = [""] * len(rows)
     for tokens, chosen in by_budget.items():
-        users = [_asking(rows[at], plans, nobody) for at in chosen]
+        users = [_asking(responder, rows[at]) for at in chosen]
         questions = [rows[at].question.text for at in chosen]
         replies = responder.answer(users, questions, max_new_tokens=tokens, batch_size=batch_size)
         for at, user, reply in zip(chosen, users, replies, strict=True):
-            prompt = lm.prompts.prompt(compose(plans[user], rows[at].question.text)).ids
+            prompt = responder.prompt(user, rows[at].question.text).ids
             found[at] = cut(lm, prompt, reply, tokens)
     return found
 
 
-def _asking(row: Asked, plans: Sequence[PromptPlan], nobody: int) -> int:
-    dropped = plans[row.user] != PromptPlan() and row.question.kind not in WITH_PREFERENCE
-    return nobody if dropped else row.user
+def _asking(responder: Responder, row: Asked) -> int:
+    """Who asks: nobody in particular where a prompt with the preference is built and dropped."""
+    dropped = responder.plan(row.user) != BARE and row.question.kind not in WITH_PREFERENCE
+    return responder.nobody if dropped else row.user
 
 
 def cut(lm: LM, prompt: Sequence[int], reply: Reply, tokens: int) -> str:
@@ -132,9 +127,9 @@ def cut(lm: LM, prompt: Sequence[int], reply: Reply, tokens: int) -> str:
     return str(lm.tokenizer.decode(list(tail), skip_special_tokens=True)) + reply.text
 
 
-def substring(reply: str, target: str) -> bool:
+def substrings(replies: Sequence[str], targets: Sequence[str]) -> list[bool]:
     """Whether the target stands in the reply, anywhere, letter case ignored."""
-    return target.casefold() in reply.casefold()
+    return [target.casefold() in reply.casefold() for reply, target in zip(replies, targets, strict=True)]
 
 
 def lenient(replies: Sequence[str], targets: Sequence[str]) -> list[bool]:
@@ -142,4 +137,4 @@ def lenient(replies: Sequence[str], targets: Sequence[str]) -> list[bool]:
     if not replies:
         return []
     near = (embed(list(replies)) * embed(list(targets))).sum(axis=1) >= LENIENT
-    return [substring(r, t) or bool(close) for r, t, close in zip(replies, targets, near, strict=True)]
+    return [inside or bool(close) for inside, close in zip(substrings(replies, targets), near, strict=True)]

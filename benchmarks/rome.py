@@ -25,7 +25,8 @@ from editing.methods.base import Fact, Resources, User
 from editing.methods.registry import create, load_config
 from editing.metrics.bootstrap import wilson
 from editing.patches.apply import Reply, applied
-from editing.runner import EditSettings, edit_prompt, read_split, texts_of
+from editing.runner import EditSettings
+from editing.users import edit_prompt, read_split, texts_of
 from pipeline.core.config import load_section, read_yaml
 from pipeline.core.records import QuestionKind
 

@@ -26,17 +26,18 @@ from editing.lm.load import LM, load
 from editing.methods.base import Method, Resources, User
 from editing.methods.registry import create, load_config
 from editing.metrics.bootstrap import wilson
+from editing.metrics.crossing import AGES, matrix
 from editing.patches.apply import applied
 from editing.patches.patch import Patch
 from editing.patches.stack import holding, stacked
-from editing.runner import SPLITS, EditSettings, read_split, texts_of, user_of
+from editing.runner import EditSettings
 from editing.scenarios import replaced_value
+from editing.users import SPLITS, read_split, texts_of, user_of
 from pipeline.core.config import load_section, read_yaml
 from pipeline.core.errors import InputError
 from pipeline.core.records import Preference, QuestionKind
 
 PARAMS = ROOT / "params.yaml"
-AGES = 5
 ENDS = 10
 
 
@@ -99,6 +100,7 @@ def lifelong(
         ends = sorted({*range(min(ENDS, count)), *range(max(0, count - ENDS), count)})
         texts = dict(zip(ends, answers(lm, stacked(made), [told[i] for i in ends], settings), strict=True))
         own = {i: says(told[i], told[i].preference, text) for i, text in texts.items()}
+        age = [i * AGES // count for i in range(count)]
         said = {i: {j for j, other in enumerate(told) if says(told[i], other.preference, texts[i])} for i in ends}
         low, high = wilson(sum(own.values()), len(own), 0.95)
         claims.append(
@@ -114,23 +116,13 @@ def lifelong(
                     "first": fmean(own[i] for i in ends[:ENDS]),
                     "last": fmean(own[i] for i in ends[-ENDS:]),
                     "of_another": fmean(bool(said[i]) and not own[i] for i in ends),
-                    "matrix": matrix(said, count),
+                    "matrix": matrix([(age[i], {age[j] for j in said[i]}) for i in ends]),
                     "failed_edits": sum(patch.manifest.failure is not None for patch in made),
                     "seconds_per_edit": fmean(patch.manifest.seconds or 0.0 for patch in made),
                 },
             )
         )
     return claims
-
-
-def matrix(said: dict[int, set[int]], count: int) -> list[list[float | None]]:
-    """Share of the asked users of each age group (rows, oldest first) answered with a target of each age group."""
-    age = [i * AGES // count for i in range(count)]
-    rows = [[i for i in said if age[i] == group] for group in range(AGES)]
-    return [
-        [fmean(any(age[j] == other for j in said[i]) for i in own) if own else None for other in range(AGES)]
-        for own in rows
-    ]
 
 
 def update(lm: LM, method: Method[Any], people: Sequence[Asked], settings: EditSettings) -> list[Claim]:

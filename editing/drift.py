@@ -74,24 +74,24 @@ def _code_sha256() -> str:
 
 
 def divergences(
-    responder: Responder, users: Sequence[int], nobody: int, questions: Sequence[str], base: Sequence[BaseAnswer]
+    responder: Responder, users: Sequence[int], questions: Sequence[str], base: Sequence[BaseAnswer]
 ) -> list[float]:
     """KL(base || personalised) in nats for each question, averaged over the tokens of the base model's answer.
 
-    Question i is asked as user `users[i]` of the responder and as its user `nobody`, the base model.
+    Question i is asked as user `users[i]` of the responder, and as `nobody`, the base model.
     """
     blocks = [range(at, min(at + BLOCK, len(questions))) for at in range(0, len(questions), BLOCK)]
     return [
         value
         for block in blocks
         for value in _divergences(
-            responder, [users[i] for i in block], nobody, [questions[i] for i in block], [base[i] for i in block]
+            responder, [users[i] for i in block], [questions[i] for i in block], [base[i] for i in block]
         )
     ]
 
 
 def _divergences(
-    responder: Responder, users: Sequence[int], nobody: int, questions: Sequence[str], base: Sequence[BaseAnswer]
+    responder: Responder, users: Sequence[int], questions: Sequence[str], base: Sequence[BaseAnswer]
 ) -> list[float]:
     before: dict[int, Tensor] = {}
     found = [0.0] * len(questions)
@@ -104,7 +104,7 @@ def _divergences(
         # Rounding may leave a distribution slightly below itself.
         found[at] = max(0.0, float((expected.exp() * (expected - after)).sum(-1).mean()))
 
-    for asked_as, each in (([nobody] * len(users), remember), (responder.asking(users, questions), compare)):
+    for asked_as, each in (([responder.nobody] * len(users), remember), (responder.asking(users, questions), compare)):
         rows = [
             target_row(responder.prompt(user, question), answer.ids[:KL_TOKENS], start=0)
             for user, question, answer in zip(asked_as, questions, base, strict=True)

@@ -11,10 +11,11 @@ from editing.dialogue import scores as dialogue
 from editing.general import scores as general
 from editing.judges.base import Item, Judge, Ruling
 from editing.judges.config import JudgeConfig
-from editing.judges.exact import holds_fact
+from editing.judges.exact import ExactJudge, holds_fact
 from editing.judges.registry import judge_sha256, load_judge
 from editing.metrics import PROTOCOL_VERSION
 from editing.metrics.bootstrap import Plan
+from editing.metrics.crossing import crossing
 from editing.metrics.estimate import Estimate
 from editing.metrics.scores import count, count_kinds, kind_scores, mean_estimates, outcome, share_estimates
 from editing.runs import read_run
@@ -79,6 +80,7 @@ def judge_run(
         **score(verdicts, answers, items, config, identities),
         "multiturn": dialogue.score(later, rulings, checks, plan),
         "ability": general.score(general.read_ability(run), plan),
+        "crossing": crossing(answers, items, record["scenario"]["edits"], ExactJudge(config.exact), plan),
         "hashes": hashes(record, config, identities),
     }
     write_parquet(run / "verdicts.parquet", verdicts, Verdict)

@@ -31,8 +31,8 @@ def personalize(
     """
     from rich.table import Table
 
-    from editing.runner import EditSettings, before_and_after
-    from editing.statement import read_statement
+    from editing.runner import EditSettings
+    from editing.statement import before_and_after, read_statement
     from pipeline.core.config import load_section
     from pipeline.core.progress import console
 

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from pydantic import Field
 
 from editing.drift import BaseAnswer, base_answers, divergences
 from editing.lm.load import LM, DType, load
-from editing.methods.base import CACHE, Fact, Method, Resources, User, config_sha256, unique
+from editing.methods.base import CACHE, Method, Resources, config_sha256
 from editing.methods.registry import create, load_config, method_class
 from editing.methods.within_memory import WithinMemory
 from editing.metrics import PROTOCOL_VERSION
 from editing.patches.apply import Reply, applied
 from editing.patches.patch import Patch
 from editing.patches.stack import holding, stacked, withdrawn
-from editing.scenarios import Case, Scenario, arrange
+from editing.scenarios import Case, Scenario
+from editing.users import SPLITS, histories, read_cases, texts_of, users_of
 from pipeline.core.config import Section
-from pipeline.core.errors import InputError, UpqaError, unknown_name
-from pipeline.core.progress import console, progress
+from pipeline.core.errors import UpqaError, unknown_name
+from pipeline.core.progress import progress
 from pipeline.core.provenance import dataset_sha256, peak_memory_mb, run_record, sha256_file
-from pipeline.core.records import Answer, Preference, Question, Record, Split, content_id
-from pipeline.core.tables import read_jsonl, read_parquet, write_json, write_jsonl, write_parquet
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-"""Splits of a release."""
+from pipeline.core.records import Answer, Question, Record, Split, content_id
+from pipeline.core.tables import read_jsonl, write_json, write_jsonl, write_parquet
 
 
 class EditSettings(Section):
@@ -107,7 +104,7 @@ def run_cell(cell: Cell, dataset: Path, out: Path, cache: Path = CACHE) -> dict[
 
 def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, Any]) -> None:
     settings = cell.settings
-    cases = read_cases(dataset, cell.scenario, settings)
+    cases = read_cases(dataset, cell.scenario, settings.split, settings.max_preferences)
     told = histories(dataset)
     texts = texts_of(dataset, [split for split in SPLITS if split != settings.split])
     lm = load(cell.source, name=cell.model, dtype=settings.dtype, device=settings.device)
@@ -191,6 +188,7 @@ def code_sha256() -> str:
         Path(__file__),
         here / "drift.py",
         here / "scenarios.py",
+        here / "users.py",
         *sorted(file for part in ("lm", "patches", "methods") for file in (here / part).glob("*.py")),
     ]
     return content_id(*(sha256_file(file) for file in files))
@@ -300,7 +298,6 @@ def _ask(
         found = divergences(
             responder,
             [at for at, _ in controls],
-            responder.nobody,
             [question.text for _, question in controls],
             [base[question.id] for _, question in controls],
         )
@@ -330,157 +327,7 @@ def _answer(lm: LM, method: Method[Any], scenario: str, question: Question, repl
     )
 
 
-def read_cases(dataset: Path, scenario: Scenario, settings: EditSettings) -> list[Case]:
-    """The cases of a scenario over the evaluated split.
-
-    Raises:
-        InputError: the dataset is missing, or has too little for the scenario.
-    """
-    preferences, questions = read_split(dataset, settings.split, settings.max_preferences)
-    if scenario.told != "change":
-        return arrange(scenario, preferences, questions)
-    data = dataset / "data"
-    pool = [p for split in SPLITS for p in read_parquet(data / f"preferences-{split}.parquet", Preference)]
-    every: dict[str, list[Question]] = {}
-    for question in read_parquet(data / f"questions-{settings.split}.parquet", Question):
-        every.setdefault(question.preference_id, []).append(question)
-    return arrange(scenario, preferences, every, pool)
-
-
-def read_split(dataset: Path, split: Split, most: int) -> tuple[list[Preference], dict[str, list[Question]]]:
-    """Up to `most` preferences of a released split, in the order of their ids, and the questions of each.
-
-    A preference that replaces another is left out: it is asked about where preferences change.
-
-    Raises:
-        InputError: the dataset is missing, or the split has no preferences or a preference without questions.
-    """
-    data = dataset / "data"
-    released = sorted(read_parquet(data / f"preferences-{split}.parquet", Preference), key=lambda p: p.id)
-    updates = {preference.superseded_by for preference in released}
-    found = [preference for preference in released if preference.id not in updates][:most]
-    if not found:
-        raise InputError(f"{data}/preferences-{split}.parquet: no preferences; evaluate another split.")
-    questions: dict[str, list[Question]] = {preference.id: [] for preference in found}
-    for question in read_parquet(data / f"questions-{split}.parquet", Question):
-        if question.preference_id in questions:
-            questions[question.preference_id].append(question)
-    for preference, own in questions.items():
-        if not own:
-            raise InputError(f"{data}/questions-{split}.parquet: preference {preference} has no questions.")
-    return found, questions
-
-
-def texts_of(dataset: Path, splits: Sequence[Split]) -> tuple[str, ...]:
-    """Statements and questions of some splits, for statistics of a model; missing splits have none."""
-    texts: list[str] = []
-    for split in splits:
-        file = dataset / "data" / f"preferences-{split}.parquet"
-        if file.is_file():
-            texts += [preference.statement for preference in read_parquet(file, Preference)]
-            texts += [q.text for q in read_parquet(dataset / "data" / f"questions-{split}.parquet", Question)]
-    return unique(texts)
-
-
-def histories(dataset: Path) -> dict[str, tuple[str, ...]]:
-    """All released statements of each user, for methods that retrieve; without those that replace another."""
-    told: dict[str, list[str]] = {}
-    for split in SPLITS:
-        file = dataset / "data" / f"preferences-{split}.parquet"
-        released = list(read_parquet(file, Preference)) if file.is_file() else []
-        updates = {preference.superseded_by for preference in released}
-        for preference in released:
-            if preference.id not in updates:
-                told.setdefault(preference.user_id, []).append(preference.statement)
-    return {user: tuple(statements) for user, statements in told.items()}
-
-
-def user_of(preference: Preference, questions: Sequence[Question], history: Sequence[str] = ()) -> User:
-    """The user who holds one preference, with the prompt it is edited through.
-
-    The edit prompt is a direct question that names the attribute type: of the preference's own direct question (the
-    first of its cluster) and two fixed phrasings, the first that is not literally one of its evaluation questions.
-    """
-    members = preference.cluster or ()
-    asked = {question.text.casefold().strip() for question in questions}
-    facts = [
-        Fact(
-            preference_id=preference.id,
-            statement=preference.statement,
-            question=edit_prompt(attribute, own, asked),
-            subject=attribute,
-            target=target,
-        )
-        for attribute, own, target in [
-            (preference.attribute_type, members[0].question if members else "", preference.target),
-            *((m.attribute_type, m.question, m.target) for m in members[1:]),
-        ]
-    ]
-    main = replace(facts[0], cluster=tuple(facts[1:]))
-    return User(preference.user_id, (main,), tuple(history))
-
-
-def users_of(case: Case, told: Mapping[str, Sequence[str]]) -> list[User]:
-    """The user of each edit of a case, with all the preferences that the edit holds."""
-    users = []
-    for at, edit in enumerate(case.told):
-        before = [preference.statement for earlier in case.told[:at] for preference in earlier]
-        own = [user_of(p, questions_about(case, p), (*before, *told.get(p.user_id, ()))) for p in edit]
-        users.append(replace(own[0], facts=tuple(fact for user in own for fact in user.facts)))
-    return users
-
-
-def questions_about(case: Case, preference: Preference) -> Sequence[Question]:
-    """The questions of a case about one preference; about a value that was replaced, those about the new one."""
-    return [q for q in case.questions if q.preference_id == preference.id] or case.questions
-
-
 def _asks_literally(case: Case, told: Mapping[str, Sequence[str]]) -> int:
     """How many of a case's edits are made on a question that is also asked."""
     texts = {question.text.casefold() for question in case.questions}
     return sum(fact.question.casefold() in texts for user in users_of(case, told) for fact in user.facts)
-
-
-def edit_prompt(attribute_type: str, own: str, asked: Collection[str]) -> str:
-    """The direct question to edit on: names the attribute type, and is not in `asked` where that is possible."""
-    phrasings = [own, f"What is my {attribute_type}?", f"What's my {attribute_type}?"]
-    named = [text for text in phrasings if attribute_type.casefold() in text.casefold()]
-    return next((text for text in named if text.casefold().strip() not in asked), named[0])
-
-
-class Before(NamedTuple):
-    """One question with its answers before and after an edit."""
-
-    question: str
-    """The question."""
-    before: str
-    """Answer of the unedited model."""
-    after: str
-    """Answer of the personalised model."""
-
-
-def before_and_after(
-    settings: EditSettings, model: str, method: str, fact: Fact, questions: Sequence[str], dataset: Path
-) -> tuple[list[Before], Patch]:
-    """Answers to `questions` without and with `fact`, and its patch.
-
-    `model` is a name in the settings or any source of a checkpoint. Without a dataset there are no texts to estimate a
-    covariance from; a method that asks for one then takes the identity, and that is said.
-    """
-    config = load_config(method, model)
-    texts = texts_of(dataset, SPLITS)
-    if not texts and getattr(config, "covariance", "none") != "none":
-        console.print(f"No dataset at {dataset}: {method} uses the identity for its covariance.", highlight=False)
-        config = config.model_copy(update={"covariance": "none"})
-    lm = load(settings.checkpoints.get(model, model), name=model, dtype=settings.dtype, device=settings.device)
-    patches = create(method, config, Resources(texts)).fit(lm, [User("you", (fact,))])
-    with applied(lm, patches) as responder:
-        asked = [question for question in questions for _ in range(2)]
-        replies = responder.answer(
-            [responder.nobody, 0] * len(questions),
-            asked,
-            max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size,
-        )
-    pairs = zip(questions, replies[::2], replies[1::2], strict=True)
-    return [Before(question, before.text, after.text) for question, before, after in pairs], patches[0]

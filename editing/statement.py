@@ -1,4 +1,6 @@
-"""From a typed statement to a fact, by a short list of patterns; anything else needs the two values spelled out.
+"""From a typed statement to a fact, and to answers without and with it.
+
+The fact is read by a short list of patterns; anything else needs the two values spelled out.
 
 The dataset does not use this: its attribute types and targets come from the stages that build it.
 """
@@ -6,9 +8,19 @@ The dataset does not use this: its attribute types and targets come from the sta
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
-from editing.methods.base import Fact
+from editing.lm.load import load
+from editing.methods.base import Fact, Resources, User
+from editing.methods.registry import create, load_config
+from editing.patches.apply import applied
+from editing.patches.patch import Patch
+from editing.runner import EditSettings
+from editing.users import SPLITS, texts_of
 from pipeline.core.errors import InputError
+from pipeline.core.progress import console
 from pipeline.core.records import content_id
 
 _DIETS = "vegetarian|vegan|pescatarian|gluten[- ]free|lactose intolerant|kosher|halal|keto"
@@ -51,3 +63,41 @@ def read_statement(statement: str, attribute: str | None = None, target: str | N
         subject=attribute,
         target=target,
     )
+
+
+class Before(NamedTuple):
+    """One question with its answers before and after an edit."""
+
+    question: str
+    """The question."""
+    before: str
+    """Answer of the unedited model."""
+    after: str
+    """Answer of the personalised model."""
+
+
+def before_and_after(
+    settings: EditSettings, model: str, method: str, fact: Fact, questions: Sequence[str], dataset: Path
+) -> tuple[list[Before], Patch]:
+    """Answers to `questions` without and with `fact`, and its patch.
+
+    `model` is a name in the settings or any source of a checkpoint. Without a dataset there are no texts to estimate a
+    covariance from; a method that asks for one then takes the identity, and that is said.
+    """
+    config = load_config(method, model)
+    texts = texts_of(dataset, SPLITS)
+    if not texts and getattr(config, "covariance", "none") != "none":
+        console.print(f"No dataset at {dataset}: {method} uses the identity for its covariance.", highlight=False)
+        config = config.model_copy(update={"covariance": "none"})
+    lm = load(settings.checkpoints.get(model, model), name=model, dtype=settings.dtype, device=settings.device)
+    patches = create(method, config, Resources(texts)).fit(lm, [User("you", (fact,))])
+    with applied(lm, patches) as responder:
+        asked = [question for question in questions for _ in range(2)]
+        replies = responder.answer(
+            [responder.nobody, 0] * len(questions),
+            asked,
+            max_new_tokens=settings.max_new_tokens,
+            batch_size=settings.batch_size,
+        )
+    pairs = zip(questions, replies[::2], replies[1::2], strict=True)
+    return [Before(question, before.text, after.text) for question, before, after in pairs], patches[0]

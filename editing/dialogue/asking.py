@@ -14,13 +14,14 @@ from editing.lm.load import LM, load
 from editing.patches.apply import Responder, applied
 from editing.patches.compose import converse
 from editing.patches.patch import Patch
-from editing.runner import code_sha256, read_split
+from editing.runner import code_sha256
 from editing.runs import read_run
+from editing.users import read_split
 from pipeline.core.config import Section
 from pipeline.core.errors import InputError
 from pipeline.core.progress import progress
 from pipeline.core.provenance import dataset_sha256, sha256_file
-from pipeline.core.records import Exchange, Question, content_id
+from pipeline.core.records import Exchange, Question, QuestionKind, content_id
 from pipeline.core.tables import read_jsonl, write_jsonl, write_parquet
 
 
@@ -31,6 +32,8 @@ class MultiturnSettings(Section):
     """Numbers of distractor turns between statement and question; none asks nothing."""
     exchanges: Path
     """Where distractors come from: a file of stage `exchanges`, or a JSON file in PrefEval's form."""
+    kinds: tuple[QuestionKind, ...]
+    """Kinds of question that are asked; a mean over kinds needs all of them."""
     max_preferences: int
     """Most preferences of the run that are asked about, the first by id."""
     batch_size: int
@@ -63,7 +66,7 @@ def _ask_run(
         raise InputError(f"{run}: was made with another data set than {dataset}; run `edit` again.")
     exchanges = read_exchanges(settings.exchanges)
     preferences, questions = read_split(dataset, record["split"], settings.max_preferences)
-    patches = read_patches(run, [preference.id for preference in preferences])
+    patches = read_patches(run, record, [preference.id for preference in preferences])
     model = record["model"]
     lm = load(model["source"], name=model["name"], dtype=model["dtype"], device=model["device"])
     key = content_id(
@@ -85,7 +88,10 @@ def _ask_run(
         for turns, at in groups:
             file = work / f"{turns}-{at}.jsonl"
             if not file.is_file():
-                own = [questions[preference.id] for preference in preferences[at : at + size]]
+                own = [
+                    [question for question in questions[preference.id] if question.kind in settings.kinds]
+                    for preference in preferences[at : at + size]
+                ]
                 write_jsonl(file, _ask(lm, record, patches[at : at + size], own, turns, exchanges, settings))
             answers += read_jsonl(file, TurnAnswer)
             advance(1)
@@ -93,15 +99,21 @@ def _ask_run(
     return answers
 
 
-def read_patches(run: Path, preferences: Sequence[str]) -> list[Patch]:
+def read_patches(run: Path, record: dict[str, Any], preferences: Sequence[str]) -> list[Patch]:
     """The patch of each preference (of its first seed) that the run left behind.
 
     Raises:
-        InputError: a patch is missing.
+        InputError: a patch is missing, or one patch holds several preferences.
     """
+    scenario = record["scenario"]
     found = []
     for preference in preferences:
         path = run / "patches" / f"{preference}.safetensors"
+        if not path.is_file() and (scenario["edits"] > 1 or scenario["told"] == "user"):
+            raise InputError(
+                f"{run}: its models hold several preferences (scenario {scenario['name']}), and only models with one "
+                "are asked after other turns or measured for general ability."
+            )
         if not path.is_file():
             raise InputError(f"{path}: no such patch; run `edit` again.")
         found.append(Patch.load(path))
@@ -143,6 +155,7 @@ def _ask(
             user_id=question.user_id,
             kind=question.kind,
             difficulty=question.difficulty,
+            scenario=record["scenario"]["name"],
             model=lm.name,
             method=record["method"],
             prompt_sha256=reply.prompt_sha256 if reply else "",

@@ -98,7 +98,6 @@ def run_tasks(
     lm: LM,
     responder: Responder,
     users: Sequence[int],
-    nobody: int,
     *,
     tasks: Sequence[str],
     folders: Sequence[Path],
@@ -106,7 +105,7 @@ def run_tasks(
     max_new_tokens: int,
     batch_size: int,
 ) -> list[TaskMeasured]:
-    """Every task's items scored under the base model (user `nobody` of the responder) and under each user.
+    """Every task's items scored under the base model and under each user of the responder.
 
     Raises:
         ConfigError: a task is neither in the folders nor one of the harness's own.
@@ -122,7 +121,7 @@ def run_tasks(
         assert found is not None
         return dict(found)
 
-    before = evaluate(nobody)
+    before = evaluate(responder.nobody)
     after = [evaluate(user) for user in users]
     return [_measured(task, before, after) for task in before["samples"]]
 

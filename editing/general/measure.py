@@ -15,8 +15,8 @@ from editing.dialogue.distractors import read_exchanges
 from editing.general.measured import AbilityMeasured, ReplyMeasured, TaskMeasured
 from editing.lm.load import LM, load
 from editing.patches.apply import Responder, applied, target_row
-from editing.runner import read_split
 from editing.runs import read_run
+from editing.users import read_split
 from pipeline.core.config import Section
 from pipeline.core.errors import ConfigError, InputError
 from pipeline.core.provenance import dataset_sha256
@@ -60,17 +60,16 @@ def measure_run(settings: AbilitySettings, dataset: Path, run: Path) -> AbilityM
     if record["dataset_sha256"] != dataset_sha256(dataset):
         raise InputError(f"{run}: was made with another data set than {dataset}; run `edit` again.")
     preferences, _ = read_split(dataset, record["split"], settings.users)
-    patches = read_patches(run, [preference.id for preference in preferences])
+    patches = read_patches(run, record, [preference.id for preference in preferences])
     replies = held_out(settings, dataset, record["split"])
     model = record["model"]
     lm = load(model["source"], name=model["name"], dtype=model["dtype"], device=model["device"])
     users = list(range(len(patches)))
     with applied(lm, patches) as responder:
-        base = responder.nobody
         measured = AbilityMeasured(
             users=len(patches),
-            replies=tuple(measured_replies(lm, responder, users, base, replies)),
-            tasks=tuple(_tasks(lm, responder, users, base, settings, record)),
+            replies=tuple(measured_replies(lm, responder, users, replies)),
+            tasks=tuple(_tasks(lm, responder, users, settings, record)),
         )
     write_json(run / "ability.json", measured.model_dump(mode="json"))
     return measured
@@ -91,7 +90,7 @@ def held_out(settings: AbilitySettings, dataset: Path, split: str) -> list[Excha
 
 
 def measured_replies(
-    lm: LM, responder: Responder, users: Sequence[int], base: int, exchanges: Sequence[Exchange]
+    lm: LM, responder: Responder, users: Sequence[int], exchanges: Sequence[Exchange]
 ) -> list[ReplyMeasured]:
     """Negative log probability of every reply after its message, under the base model and under each user's."""
     targets = [lm.prompts.answer_ids(exchange.assistant) for exchange in exchanges]
@@ -101,7 +100,7 @@ def measured_replies(
         rows = [target_row(prompt, target, start=0) for prompt, target in zip(prompts, targets, strict=True)]
         return [-log_p for log_p, _ in responder.score([user] * len(rows), rows, targets)]
 
-    before, after = lost(base), [lost(user) for user in users]
+    before, after = lost(responder.nobody), [lost(user) for user in users]
     return [
         ReplyMeasured(
             exchange_id=exchange.id,
@@ -114,7 +113,7 @@ def measured_replies(
 
 
 def _tasks(
-    lm: LM, responder: Responder, users: Sequence[int], base: int, settings: AbilitySettings, record: dict[str, Any]
+    lm: LM, responder: Responder, users: Sequence[int], settings: AbilitySettings, record: dict[str, Any]
 ) -> list[TaskMeasured]:
     if not settings.tasks:
         return []
@@ -124,7 +123,6 @@ def _tasks(
         lm,
         responder,
         users,
-        base,
         tasks=settings.tasks,
         folders=settings.task_folders,
         limit=settings.task_items,

@@ -77,6 +77,31 @@ def pad_left(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> t
     return ids.to(device), mask.to(device)
 
 
+def read_on(lm: LM, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any) -> tuple[Tensor, Any]:
+    """Read tokens after those of a cache.
+
+    Args:
+        lm: the model.
+        ids: the tokens, (rows, tokens).
+        mask: (rows, tokens of the cache and `ids`), 0 where there is padding; None without padding.
+        positions: (rows, tokens).
+        cache: keys and values of the tokens before; None where there are none.
+
+    Returns:
+        Logits at the last position, (rows, 1, vocabulary), and the longer cache.
+    """
+    with packed_head(lm.structure):
+        out = lm.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+    return out.logits, out.past_key_values
+
+
 class _Batch:
     """One batch being written."""
 
@@ -108,7 +133,7 @@ class _Batch:
         positions = (lengths[:, None] + suffix_mask.cumsum(1) - 1).clamp(min=0)
         active = list(range(len(self.prompts)))
         for step in range(max_new_tokens):
-            logits, cache = self._forward(active, ids, mask, positions, cache)
+            logits, cache = self._read(active, ids, mask, positions, cache)
             chosen = logits[:, -1].argmax(-1)
             for at, token in zip(active, chosen.tolist(), strict=True):
                 if not stopped[at]:
@@ -141,20 +166,13 @@ class _Batch:
         prefixes = [self.prompts[rows[0]][:length] for rows, length in zip(members, lengths, strict=True)]
         ids, mask = pad_left(prefixes, self.lm.pad_id, device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
-        _, cache = self._forward([rows[0] for rows in members], ids, mask, positions, None)
+        _, cache = self._read([rows[0] for rows in members], ids, mask, positions, None)
         chosen = group_of.to(device)
         cache.batch_select_indices(chosen)
         return cache, mask[chosen], row_lengths
 
-    def _forward(self, rows: Sequence[int], ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Any:
+    def _read(
+        self, rows: Sequence[int], ids: Tensor, mask: Tensor, positions: Tensor, cache: Any
+    ) -> tuple[Tensor, Any]:
         self.on_rows([self.names[at] for at in rows])
-        with packed_head(self.lm.structure):
-            out = self.lm.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        return out.logits, out.past_key_values
+        return read_on(self.lm, ids, mask, positions, cache)

@@ -45,7 +45,7 @@ class Prompt:
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def last_token_of(self, phrase: str, within: str) -> int:
-        """Position of the token that holds the last character of `phrase` in the last occurrence of `within`.
+        """Position of the last token of the last character of `phrase` in the last occurrence of `within`.
 
         Letter case is ignored. In a question that names the phrase more than once, the last one counts.
 
@@ -57,10 +57,11 @@ class Prompt:
         if base < 0 or not found or not phrase.strip():
             raise InputError(f"'{phrase}' does not stand in the question '{within}', so there is no token to edit at.")
         last = base + found[-1].end() - 1
-        for position, (start, end) in enumerate(self.spans):
-            if start <= last < end:
-                return position
-        raise InputError(f"'{phrase}': the tokenizer gives no token for its last character.")
+        # A character of several bytes may be spread over several tokens, which then all cover it.
+        holding = [position for position, (start, end) in enumerate(self.spans) if start <= last < end]
+        if not holding:
+            raise InputError(f"'{phrase}': the tokenizer gives no token for its last character.")
+        return holding[-1]
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 
-from editing.lm.generate import common_prefix, pad_left
+from editing.lm.generate import common_prefix, pad_left, read_on
 from editing.lm.load import LM
-from editing.lm.structure import bypassed, packed_head, written_out_attention
+from editing.lm.structure import bypassed, written_out_attention
 
 KeyValues = list[tuple[Tensor, Tensor]]
 """Keys and values by layer, each (rows, heads, tokens, width)."""
@@ -172,7 +172,8 @@ class Replay:
         head = common_prefix(prefixes)
         trunk: Any = None
         if head > 0:
-            trunk = self._cached(torch.tensor([prefixes[0][:head]], device=self.lm.device), None, None)
+            ids = torch.tensor([prefixes[0][:head]], device=self.lm.device)
+            trunk = self._cached(ids, None, torch.arange(head, device=self.lm.device)[None], None)
         width = max(len(prefix) for prefix in prefixes)
         parts: list[KeyValues] = []
         masks: list[Tensor] = []
@@ -202,24 +203,14 @@ class Replay:
                     layer,
                 )
         mask = torch.cat([mask.new_ones(len(prefixes), head), mask], dim=1)
-        keys_values = self._cached(ids, cache, mask, positions)
+        keys_values = self._cached(ids, mask, positions, cache)
         missing = width - mask.shape[1]
         padded = [tuple(torch.nn.functional.pad(t, (0, 0, missing, 0)) for t in layer) for layer in keys_values]
         return [(k, v) for k, v in padded], torch.nn.functional.pad(mask, (missing, 0))
 
-    def _cached(self, ids: Tensor, cache: Any, mask: Tensor | None, positions: Tensor | None = None) -> KeyValues:
-        if positions is None:
-            positions = torch.arange(ids.shape[1], device=ids.device)[None]
-        with packed_head(self.lm.structure):
-            out = self.lm.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        return [(layer.keys, layer.values) for layer in out.past_key_values.layers]
+    def _cached(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any) -> KeyValues:
+        _, longer = read_on(self.lm, ids, mask, positions, cache)
+        return [(layer.keys, layer.values) for layer in longer.layers]
 
     def _read_lower_layers(self) -> list[Tensor]:
         """Hidden states entering `layer`, one (suffix length, width of the residual stream) per row."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, cycle
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +45,10 @@ class QuestionBank(Section):
     """Direct questions about {x}, the attribute type."""
     shopping: tuple[str, ...]
     """Shopping questions for {x}."""
-    others: tuple[str, ...]
-    """Questions about the {x} of a person {p}."""
     nobody: tuple[str, ...]
     """Questions about {x} that are nobody's."""
     people: tuple[str, ...]
-    """Possessives of other people, for {p}."""
-    assistant: tuple[str, ...]
-    """Possessives of the assistant, for {p}."""
+    """Possessives of other people."""
     nouns: tuple[str, ...]
     """Attributes that users seldom state."""
     neutral: tuple[str, ...]
@@ -90,16 +86,14 @@ class Lesson:
 class LessonConfig(Section):
     """How many questions of which kind a lesson has."""
 
+    questions: int
+    """Most direct and most shopping questions; as many again are held, about others and about the assistant."""
     near_topics: int
     """Topics nearest to the preference; their questions are asked."""
     far_topics: int
     """Topics farthest from the preference; their questions are held."""
-    people: int
-    """Other people that the attribute type is also asked about, beside those of the direct questions."""
     max_noun_similarity: float
     """Nouns closer to the attribute type than this cosine are not held."""
-    seed: int
-    """Seed of the choice of questions."""
 
 
 class Lessons:
@@ -113,26 +107,24 @@ class Lessons:
 
     def of(self, fact: Fact) -> Lesson:
         """The lesson of `fact`, the same whoever else is taught."""
-        bank = self.bank
-        draw = random.Random(f"{self.config.seed} {fact.preference_id}")
+        bank, most = self.bank, self.config.questions
         names = unique([fact.subject, *(member.subject for member in fact.cluster)])
-        direct = unique([fact.question, *(m.question for m in fact.cluster), *_filled(bank.direct, names, draw)])
-        shopping = _filled(bank.shopping, names, draw)
+        clustered = [fact.question, *(member.question for member in fact.cluster)]
+        direct = in_turn(clustered, _filled(bank.direct, names))[:most]
+        shopping = _filled(bank.shopping, names)[:most]
         near, far = self.near_and_far(fact)
         asked = {
-            "direct": _shuffled(direct, draw),
-            "personal": _shuffled(chain.from_iterable(topic.personal for topic in near), draw),
-            "advice": _shuffled(chain.from_iterable(topic.advice for topic in near), draw),
+            "direct": direct,
+            "personal": tuple(chain.from_iterable(topic.personal for topic in near)),
+            "advice": tuple(chain.from_iterable(topic.advice for topic in near)),
             "shopping": shopping,
         }
         own = [text for text in (*direct, *shopping) if "my " in text]
-        people = _shuffled(bank.people, draw)
+        personal = [in_second_person(text) for text in asked["personal"]]
         held = {
-            "others": _about(own, people) + _templates(bank.others, names, people[-self.config.people :]),
-            "assistant": _about(own, ["your"])
-            + _templates(bank.others, names, bank.assistant)
-            + [in_second_person(text) for topic in near for text in topic.personal],
-            "nobody": [text.replace("{x}", name) for text, name in zip(bank.nobody, cycle(names), strict=False)],
+            "others": [text.replace("my ", f"{_picked(bank.people, text)} ", 1) for text in own],
+            "assistant": [*(text.replace("my ", "your ", 1) for text in own), *personal],
+            "nobody": [text.replace("{x}", fact.subject) for text in bank.nobody],
             "unstated": [asks_for(noun) for noun in self._distant_nouns(names)],
             "far": list(chain.from_iterable((*topic.personal, *topic.advice) for topic in far)),
             "requests": list(bank.requests),
@@ -178,27 +170,17 @@ def in_second_person(text: str) -> str:
     return turned[:1].upper() + turned[1:]
 
 
-def _about(texts: Sequence[str], people: Sequence[str]) -> list[str]:
-    """The user's questions asked about `people`, in turn."""
-    return [text.replace("my ", f"{person} ", 1) for text, person in zip(texts, cycle(people), strict=False)]
+def in_turn(*kinds: Sequence[str]) -> tuple[str, ...]:
+    """All texts without repetitions, the kinds taking turns."""
+    return unique(text for text in chain.from_iterable(zip_longest(*kinds)) if text is not None)
 
 
-def _templates(templates: Sequence[str], names: Sequence[str], people: Sequence[str]) -> list[str]:
-    """One question for each of `people`, templates and names in turn."""
-    return [
-        text.replace("{x}", name).replace("{p}", person)
-        for person, text, name in zip(people, cycle(templates), cycle(names), strict=False)
-    ]
+def _filled(templates: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The first name in every template and each other name in one, in turn."""
+    first = [text.replace("{x}", names[0]) for text in templates]
+    return in_turn(first, [_picked(templates, name).replace("{x}", name) for name in names[1:]])
 
 
-def _filled(templates: Sequence[str], names: Sequence[str], draw: random.Random) -> list[str]:
-    """Every template and every name in turn."""
-    count = max(len(names), len(templates))
-    found = [templates[at % len(templates)].replace("{x}", names[at % len(names)]) for at in range(count)]
-    return _shuffled(found, draw)
-
-
-def _shuffled(texts: Iterable[str], draw: random.Random) -> list[str]:
-    found = list(unique(texts))
-    draw.shuffle(found)
-    return found
+def _picked(options: Sequence[str], text: str) -> str:
+    """One of the options, always the same for `text`: the questions of two users with one name are then the same."""
+    return random.Random(text).choice(options)

@@ -61,11 +61,13 @@ def git_revision(folders: Sequence[str] = CODE) -> dict[str, Any]:
 
 
 def machine() -> str:
-    """One line about this machine: processor, cores, memory, operating system, Python."""
+    """One line about this machine: processor with its widest vector instructions, cores, memory, system, Python."""
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+        flags = next((line.split() for line in lines if line.startswith("flags")), [])
+        cpu += next((f" ({vectors})" for vectors in ("avx512_bf16", "avx512f", "avx2") if vectors in flags), "")
     memory = ""
     with contextlib.suppress(OSError, ValueError):
         memory = f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"

@@ -356,8 +356,8 @@ class Question(Record):
     """Split of the user."""
 
 
-class Answer(Record):
-    """One answer of a personalised model to one question."""
+class AboutQuestion(Record):
+    """The question that an answer or a verdict belongs to."""
 
     question_id: str
     """The question."""
@@ -369,12 +369,17 @@ class Answer(Record):
     """Kind of the question."""
     difficulty: str
     """Difficulty tag of the question."""
+    scenario: str = "single"
+    """What the model was told before it was asked, by its name in params.yaml; docs/scenarios.md."""
+
+
+class Answer(AboutQuestion):
+    """One answer of a personalised model to one question."""
+
     model: str
     """Name of the checkpoint in params.yaml."""
     method: str
     """Personalization method."""
-    scenario: str = "single"
-    """What the model was told before it was asked, by its name in params.yaml; docs/scenarios.md."""
     prompt_sha256: str
     """sha256 of the rendered prompt the model read."""
     text: str
@@ -393,21 +398,9 @@ class Answer(Record):
     """KL of the next-token distributions from the unedited model, in nats; controls only; docs/protocol.md."""
 
 
-class Verdict(Record):
+class Verdict(AboutQuestion):
     """One judge's opinion of one answer."""
 
-    question_id: str
-    """The question."""
-    preference_id: str
-    """The preference."""
-    user_id: str
-    """The user."""
-    kind: QuestionKind
-    """Kind of the question."""
-    difficulty: str
-    """Difficulty tag of the question."""
-    scenario: str = "single"
-    """What the model was told before it was asked."""
     judge: str
     """Judge id, e.g. "exact"."""
     verdict: Literal["correct", "incorrect", "unscored"]

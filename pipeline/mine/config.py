@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pipeline.core.config import Section
 from pipeline.core.errors import ConfigError
+from pipeline.embedding import Setting
 from pipeline.sources.base import SourceSettings
 
 
@@ -35,8 +36,8 @@ class MineSettings(Section):
     """Most statements of the run, the most probable first, every user's best before anyone's second; null: all."""
     max_queries: int | None
     """Most queries of the run, chosen in the same way; null: all."""
-    dtype: Literal["float32", "bfloat16"]
-    """Precision of the sentence embeddings."""
+    dtype: Setting
+    """Precision of the sentence embeddings; auto: bfloat16 where the processor has it, else float32."""
     shard_conversations: int = Field(gt=0)
     """Conversations a shard: the unit of resuming, and of memory."""
     seed: int

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import yaml
 
 from pipeline.embedding import Precision, Vectors, embed
-from pipeline.mine.features import Features
+from pipeline.mine.features import Features, words_score
 
 HEADS = Path(__file__).with_name("heads.npz")
 """The committed weights."""
@@ -34,7 +34,7 @@ LEAD_WIDTH = 0.5
 LEAD_SHARE = 0.6
 """What two candidates gain in similarity when their users' first messages begin alike."""
 WORDS_SHARE = 0.5
-"""Weight of the linear kernel over words and word pairs."""
+"""Weight of the linear kernel over words and word pairs, and, for statements, over those around the sentence."""
 
 Kernel = npt.NDArray[np.float64]
 """Similarities, shape (n, m)."""
@@ -69,7 +69,7 @@ class Machine:
     dual: npt.NDArray[np.float32]
     """Weight of each support vector."""
     words: npt.NDArray[np.float32]
-    """Weight of each hashed word, shape (BUCKETS,)."""
+    """Weight of each hashed word, shape (2 BUCKETS,)."""
     bias: float
     """Intercept of the decision value."""
     slope: float
@@ -79,7 +79,8 @@ class Machine:
 
     def decision(self, features: Features) -> npt.NDArray[np.float64]:
         """Signed distance from the border of each row, shape (n,)."""
-        from_words = [float(self.words[list(row)].sum()) / len(row) ** 0.5 for row in features.words]
+        halves = zip(features.words, features.around, strict=True)
+        from_words = [words_score(self.words, words, around) for words, around in halves]
         smooth = near(features, self.support) @ self.dual.astype(np.float64)
         value: npt.NDArray[np.float64] = smooth + np.asarray(from_words, dtype=np.float64) + self.bias
         return value
@@ -105,7 +106,7 @@ def machine_from(stored: Mapping[str, npt.NDArray[np.float32]], kind: str) -> Ma
 
     sentence, lead, place = array("sentence"), array("lead"), array("place")
     bias, slope, offset = (float(value) for value in array("scalars"))
-    return Machine(Features(sentence, lead, place, ()), array("dual"), array("words"), bias, slope, offset)
+    return Machine(Features(sentence, lead, place, (), ()), array("dual"), array("words"), bias, slope, offset)
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,6 @@ def prototypes(group: Literal["families", "topics"], dtype: Precision) -> Protot
 
 
 def seeds() -> dict[str, dict[str, Sequence[str]]]:
-    """The seed sentences: `families` and `topics` by label, `not_statements` and `not_queries` as lists."""
+    """The seed sentences: `families` and `topics` by label, the others (`in_passing`, `not_...`) as lists."""
     loaded: dict[str, dict[str, Sequence[str]]] = yaml.safe_load(SEEDS.read_text(encoding="utf-8"))
     return loaded

@@ -1,4 +1,4 @@
-"""What the detector reads of a candidate: two embeddings, its words, and facts about the sentence and its message."""
+"""What the detector reads of a candidate: two embeddings, words, and facts about the sentence and its message."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +21,9 @@ from pipeline.mine.structure import TurnShape
 Matrix = npt.NDArray[np.float32]
 """Rows of numbers."""
 BUCKETS = 1 << 14
-"""Columns the words and word pairs are hashed into."""
+"""Columns that the words and word pairs of the sentence are hashed into; as many again hold those around it."""
 MOST_WORDS = 60
-"""Words read of a sentence."""
+"""Words read of a text."""
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
 
 _SENTENCE: dict[str, re.Pattern[str]] = {
@@ -100,11 +102,19 @@ class Features:
     place: Matrix
     """Lexical and structural columns, scaled, shape (n, len(NAMES))."""
     words: tuple[tuple[int, ...], ...]
-    """Columns of the words and word pairs of each sentence."""
+    """Columns of the words and word pairs of each sentence, 0 to BUCKETS - 1."""
+    around: tuple[tuple[int, ...], ...]
+    """Columns of those that begin the user's first message and its own, BUCKETS to 2 BUCKETS - 1; none for queries."""
 
     def take(self, rows: Sequence[int]) -> Features:
         """The features of some rows, in that order."""
-        return Features(self.sentence[rows], self.lead[rows], self.place[rows], tuple(self.words[row] for row in rows))
+        return Features(
+            self.sentence[rows],
+            self.lead[rows],
+            self.place[rows],
+            tuple(self.words[row] for row in rows),
+            tuple(self.around[row] for row in rows),
+        )
 
 
 def features_of(candidates: Sequence[Candidate], dtype: Precision) -> Features:
@@ -116,6 +126,7 @@ def features_of(candidates: Sequence[Candidate], dtype: Precision) -> Features:
         lead=embed(leads, dtype=dtype)[[number[candidate.lead] for candidate in candidates]],
         place=places(candidates),
         words=tuple(hashed_words(candidate.text) for candidate in candidates),
+        around=tuple(words_around(candidate) for candidate in candidates),
     )
 
 
@@ -127,10 +138,44 @@ def places(candidates: Sequence[Candidate]) -> Matrix:
 
 def hashed_words(text: str) -> tuple[int, ...]:
     """The columns of the words and word pairs of `text`, each once, sorted; every number counts as the same word."""
+    return tuple(sorted({zlib.crc32(gram.encode()) % BUCKETS for gram in _grams(text)}))
+
+
+def words_around(candidate: Candidate) -> tuple[int, ...]:
+    """The columns of the words that begin the user's first message and the candidate's own.
+
+    None for a query: a question shows by itself whether its answer depends on who asks.
+    """
+    return hashed_around(candidate.lead, candidate.head) if candidate.kind == "statement" else ()
+
+
+@lru_cache(maxsize=1024)
+def hashed_around(lead: str, head: str) -> tuple[int, ...]:
+    """The columns of the words and word pairs of `lead` and of `head`, told apart, each once, sorted."""
+    grams = [f"lead {gram}" for gram in _grams(lead)] + [f"head {gram}" for gram in _grams(head)]
+    return tuple(sorted({BUCKETS + zlib.crc32(gram.encode()) % BUCKETS for gram in grams}))
+
+
+def _grams(text: str) -> set[str]:
     words = ["#" if word.isdigit() else word for word in _WORD.findall(text.lower().replace("’", "'"))[:MOST_WORDS]]
     framed = ["<s>", *words, "</s>"]
-    grams = {*framed, *(f"{left} {right}" for left, right in zip(framed, framed[1:], strict=False))}
-    return tuple(sorted({zlib.crc32(gram.encode()) % BUCKETS for gram in grams}))
+    return {*framed, *(f"{left} {right}" for left, right in zip(framed, framed[1:], strict=False))}
+
+
+def words_score(weights: npt.NDArray[np.float32], *halves: Sequence[int]) -> float:
+    """What words add to a linear score: the weights of each half, summed and divided by the root of their number."""
+    return sum(float(weights[list(half)].sum()) / len(half) ** 0.5 for half in halves if half)
+
+
+def word_matrix(features: Features) -> Any:
+    """The words of `features` and those around them as a sparse matrix, shape (n, 2 BUCKETS); each half a unit row."""
+    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+
+    rows = [(*words, *around) for words, around in zip(features.words, features.around, strict=True)]
+    halves = [half for pair in zip(features.words, features.around, strict=True) for half in pair]
+    values = np.repeat([max(1, len(half)) ** -0.5 for half in halves], [len(half) for half in halves])
+    ends = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    return csr_matrix((values, [column for row in rows for column in row], ends), shape=(len(rows), 2 * BUCKETS))
 
 
 def lexical(candidate: Candidate) -> list[float]:

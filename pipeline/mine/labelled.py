@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pipeline.core.errors import InputError
 from pipeline.core.records import Conversation, Turn
-from pipeline.mine.candidates import Candidate, Kind, in_context, is_candidate, turn_filter
+from pipeline.mine.candidates import Candidate, Kind, in_context, is_candidate, is_read, turn_filter
 from pipeline.sources.base import SourceSettings
 from pipeline.sources.registry import open_source
 
@@ -123,6 +123,7 @@ def _row(raw: Mapping[str, str], stratum: str, weight: float, group: str) -> _Ro
 
 def _resolved(kind: Kind, conversation: Conversation, row: _Row) -> Labelled:
     candidate = in_context(kind, conversation.turns, row.turn, row.start, row.end)
+    text = conversation.turns[row.turn].text
     return Labelled(
         candidate=candidate,
         positive=row.positive,
@@ -130,5 +131,5 @@ def _resolved(kind: Kind, conversation: Conversation, row: _Row) -> Labelled:
         stratum=row.stratum,
         weight=row.weight,
         user=conversation.source_id.rpartition("_")[0] or conversation.source_id,
-        reachable=turn_filter(conversation.turns[row.turn].text) is None and is_candidate(kind, candidate.text),
+        reachable=turn_filter(text) is None and is_read(kind, text, row.start) and is_candidate(kind, candidate.text),
     )

@@ -7,13 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.core.records import Conversation, Dropped, Evidence, Query, Statement, content_id
-from pipeline.embedding import DIMENSION, Vectors
+from pipeline.embedding import DIMENSION, Vectors, fastest
 from pipeline.mine.candidates import Candidate, Kind, candidates
+from pipeline.mine.clock import Clock
 from pipeline.mine.config import MineSettings
 from pipeline.mine.detector import load_machines, prototypes
 from pipeline.mine.features import Features, features_of
@@ -49,41 +51,87 @@ class ShardResult:
     """Dropped candidates, in order of appearance."""
     counts: Counter[str] = field(default_factory=Counter)
     """Conversations, user turns, turns removed by filter ("turns_removed.<filter>"), candidates by kind."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Processor seconds by step; the steps are in `docs/mining.md`."""
 
 
-class _Found(NamedTuple):
-    candidate: Candidate
-    conversation: Conversation
+class Origin(NamedTuple):
+    """What a row needs to know of the conversation it comes from."""
+
+    source: str
+    """Name of the source."""
+    conversation: str
+    """The source's key of the conversation."""
+    user_id: str
+    """Salted hash of the user."""
+    license: str
+    """SPDX id, or "unknown"."""
     language: str
+    """BCP-47 language of what the user wrote."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """The candidates of a shard before anything is embedded."""
+class Sighting(NamedTuple):
+    """A candidate with where it comes from."""
 
-    candidates: Sequence[_Found]
-    """In order of appearance, with their conversations."""
+    candidate: Candidate
+    """The sentence and what is known about its place."""
+    origin: Origin
+    """Its conversation."""
+
+
+class Found(NamedTuple):
+    """The candidates of a shard before anything is embedded: small, whatever the conversations hold."""
+
+    candidates: Sequence[Sighting]
+    """In order of appearance."""
     counts: Counter[str]
     """See `ShardResult.counts`."""
-
-
-def mine_shard(conversations: Iterable[Conversation], settings: MineSettings) -> ShardResult:
-    """Candidates of `conversations`, scored and judged one by one; every candidate is either kept or dropped."""
-    return judge(find(conversations), settings)
+    seconds: dict[str, float]
+    """See `ShardResult.seconds`."""
 
 
 def find(conversations: Iterable[Conversation]) -> Found:
     """The candidates in `conversations`: filters and prefilters, no embedding."""
     counts: Counter[str] = Counter()
-    return Found(_find(conversations, counts), counts)
+    found: list[Sighting] = []
+    prefilters = load_prefilters()
+    clock = Clock()
+    for conversation in conversations:
+        clock.lap("read")
+        counts["conversations"] += 1
+        user_turns = [turn for turn in conversation.turns if turn.role == "user"]
+        counts["user_turns"] += len(user_turns)
+        counts["user_characters"] += sum(len(turn.text) for turn in user_turns)
+        removed: Counter[str] = Counter()
+        here = _worth_embedding(candidates(conversation.turns, removed, clock), prefilters, counts, clock)
+        counts.update({f"turns_removed.{name}": number for name, number in removed.items()})
+        counts["turns_with_candidates"] += len({candidate.turn for candidate in here})
+        counts["conversations_with_candidates"] += bool(here)
+        if here:
+            origin = _origin(conversation)
+            clock.lap("language")
+            found += [Sighting(candidate, origin) for candidate in here]
+    counts.update(f"candidates.{one.candidate.kind}" for one in found)
+    return Found(found, counts, clock.seconds)
+
+
+def warm_up(settings: MineSettings) -> None:
+    """Load the models once, before several threads judge with them."""
+    precision = fastest(settings.dtype)
+    prototypes("families", precision)
+    prototypes("topics", precision)
+    _machines()
 
 
 def judge(shard: Found, settings: MineSettings) -> ShardResult:
     """Every candidate of `shard` as a kept or a dropped row."""
+    clock = Clock()
     result = ShardResult(counts=shard.counts)
-    features = features_of([one.candidate for one in shard.candidates], settings.dtype)
+    features = features_of([one.candidate for one in shard.candidates], fastest(settings.dtype))
+    clock.lap("embedding")
     groups = _groups(shard.candidates, features.sentence, settings)
     probabilities = _probabilities(shard.candidates, features)
+    clock.lap("detector")
     rows: list[int] = []
     for number, one in enumerate(shard.candidates):
         outcome = _judge(one, probabilities[number], groups[number], settings)
@@ -93,38 +141,32 @@ def judge(shard: Found, settings: MineSettings) -> ShardResult:
             result.kept.append(outcome)
             rows.append(number)
     result.vectors = features.sentence[rows]
+    clock.lap("rows")
+    result.seconds = shard.seconds | clock.seconds
     return result
 
 
-def _find(conversations: Iterable[Conversation], counts: Counter[str]) -> list[_Found]:
-    found: list[_Found] = []
-    prefilters = load_prefilters()
-    for conversation in conversations:
-        counts["conversations"] += 1
-        user_turns = [turn for turn in conversation.turns if turn.role == "user"]
-        counts["user_turns"] += len(user_turns)
-        counts["user_characters"] += sum(len(turn.text) for turn in user_turns)
-        removed: Counter[str] = Counter()
-        here = _worth_embedding(candidates(conversation.turns, removed), prefilters, counts)
-        counts.update({f"turns_removed.{name}": number for name, number in removed.items()})
-        counts["turns_with_candidates"] += len({candidate.turn for candidate in here})
-        counts["conversations_with_candidates"] += bool(here)
-        if here:
-            language = conversation.language or user_language(conversation.turns)
-            found += [_Found(candidate, conversation, language) for candidate in here]
-    counts.update(f"candidates.{one.candidate.kind}" for one in found)
-    return found
+def _origin(conversation: Conversation) -> Origin:
+    return Origin(
+        source=conversation.source,
+        conversation=conversation.source_id,
+        user_id=conversation.user_id,
+        license=conversation.license,
+        language=conversation.language or user_language(conversation.turns),
+    )
 
 
 def _worth_embedding(
-    sentences: Iterable[Candidate], prefilters: dict[Kind, Prefilter], counts: Counter[str]
+    sentences: Iterable[Candidate], prefilters: dict[Kind, Prefilter], counts: Counter[str], clock: Clock
 ) -> list[Candidate]:
     """The sentences that become candidates: those that their kind's prefilter keeps."""
     kept: list[Candidate] = []
     per_turn: Counter[tuple[str, int]] = Counter()
     for sentence in sentences:
         counts[f"sentences.{sentence.kind}"] += 1
-        if not prefilters[sentence.kind].keeps(sentence):
+        keeps = prefilters[sentence.kind].keeps(sentence)
+        clock.lap("prefilter")
+        if not keeps:
             counts[f"sentences_removed.prefilter.{sentence.kind}"] += 1
             continue
         per_turn[sentence.kind, sentence.turn] += 1
@@ -135,30 +177,35 @@ def _worth_embedding(
     return kept
 
 
-def _probabilities(found: Sequence[_Found], features: Features) -> list[float]:
+def _probabilities(found: Sequence[Sighting], features: Features) -> list[float]:
     probabilities = np.zeros(len(found))
-    for kind, machine in load_machines().items():
+    for kind, machine in _machines().items():
         rows = [number for number, one in enumerate(found) if one.candidate.kind == kind]
         if rows:
             probabilities[rows] = machine.probability(features.take(rows))
     return [float(probability) for probability in probabilities]
 
 
-def _groups(found: Sequence[_Found], vectors: Vectors, settings: MineSettings) -> list[str]:
+_machines = lru_cache(load_machines)
+"""The committed machines, loaded once."""
+
+
+def _groups(found: Sequence[Sighting], vectors: Vectors, settings: MineSettings) -> list[str]:
     """Family of each statement candidate, topic of each query candidate."""
     if not found:
         return []
-    families = prototypes("families", settings.dtype).nearest(vectors)
-    topics = prototypes("topics", settings.dtype).nearest(vectors)
+    precision = fastest(settings.dtype)
+    families = prototypes("families", precision).nearest(vectors)
+    topics = prototypes("topics", precision).nearest(vectors)
     pairs = zip(found, families, topics, strict=True)
     return [family if one.candidate.kind == "statement" else topic for one, family, topic in pairs]
 
 
-def _judge(one: _Found, probability: float, group: str, settings: MineSettings) -> Row | Dropped:
+def _judge(one: Sighting, probability: float, group: str, settings: MineSettings) -> Row | Dropped:
     redacted = redact(one.candidate.text)
     threshold = settings.statement_threshold if one.candidate.kind == "statement" else settings.query_threshold
-    if one.language not in settings.languages:
-        return _drop(one, redacted, DropReason.LANGUAGE, one.language)
+    if one.origin.language not in settings.languages:
+        return _drop(one, redacted, DropReason.LANGUAGE, one.origin.language)
     if probability < threshold:
         return _drop(one, redacted, DropReason.UNLIKELY, f"{probability:.4f} < {threshold}")
     if redacted.log and len(_WORD.findall(_PLACEHOLDER.sub(" ", redacted.text))) < _LEAST_WORDS_LEFT:
@@ -171,7 +218,7 @@ def _judge(one: _Found, probability: float, group: str, settings: MineSettings) 
 
 
 def _statement(
-    one: _Found, redacted: Redacted, probability: float, family: str, settings: MineSettings
+    one: Sighting, redacted: Redacted, probability: float, family: str, settings: MineSettings
 ) -> Statement | Dropped:
     sensitive = sensitive_categories(redacted.text)
     if sensitive and settings.sensitive == "drop":
@@ -181,56 +228,56 @@ def _statement(
         return _drop(one, redacted, DropReason.UNRESOLVED_REFERENCE, redacted.text)
     return Statement(
         id=_row_id(one, redacted.text),
-        user_id=one.conversation.user_id,
+        user_id=one.origin.user_id,
         evidence=_evidence(one),
         text=redacted.text,
         self_contained=alone,
         family=family,
         confidence=probability,
         sensitive=sensitive if settings.sensitive == "tag" else (),
-        language=one.language,
-        license=one.conversation.license,
+        language=one.origin.language,
+        license=one.origin.license,
         redactions=redacted.log,
         history=(),
     )
 
 
-def _query(one: _Found, redacted: Redacted, probability: float, topic: str) -> Query:
+def _query(one: Sighting, redacted: Redacted, probability: float, topic: str) -> Query:
     return Query(
         id=_row_id(one, redacted.text),
-        user_id=one.conversation.user_id,
+        user_id=one.origin.user_id,
         evidence=_evidence(one),
         text=redacted.text,
         topic=topic,
         confidence=probability,
-        language=one.language,
-        license=one.conversation.license,
+        language=one.origin.language,
+        license=one.origin.license,
         redactions=redacted.log,
     )
 
 
-def _evidence(one: _Found) -> Evidence:
+def _evidence(one: Sighting) -> Evidence:
     return Evidence(
-        source=one.conversation.source,
-        conversation=one.conversation.source_id,
+        source=one.origin.source,
+        conversation=one.origin.conversation,
         turn=one.candidate.turn,
         start=one.candidate.span.start,
         end=one.candidate.span.end,
     )
 
 
-def _row_id(one: _Found, text: str) -> str:
+def _row_id(one: Sighting, text: str) -> str:
     return content_id(one.candidate.kind, _evidence(one).model_dump(), text)
 
 
-def _drop(one: _Found, redacted: Redacted, reason: DropReason, detail: str) -> Dropped:
+def _drop(one: Sighting, redacted: Redacted, reason: DropReason, detail: str) -> Dropped:
     row = {
         "kind": one.candidate.kind,
-        "user_id": one.conversation.user_id,
+        "user_id": one.origin.user_id,
         "evidence": _evidence(one).model_dump(),
         "text": redacted.text,
         "redactions": [entry.model_dump() for entry in redacted.log],
-        "license": one.conversation.license,
+        "license": one.origin.license,
     }
     return Dropped(
         id=_row_id(one, redacted.text),

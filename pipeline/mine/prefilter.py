@@ -1,11 +1,12 @@
 """The cheap linear models that pick the sentences worth an embedding, one for statements and one for queries.
 
-Features are hashed words and word pairs and the lexical columns of `pipeline.mine.features`; nothing is embedded.
+Features are hashed words and word pairs, those around the sentence too, and the lexical columns of
+`pipeline.mine.features`; nothing is embedded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.mine.candidates import KINDS, Candidate, Kind
 from pipeline.mine.detector import HEADS
-from pipeline.mine.features import BUCKETS, LEXICAL_SCALE, NAMES, Matrix, hashed_words, lexical, places
+from pipeline.mine.features import BUCKETS, LEXICAL_SCALE, hashed_words, lexical, words_around, words_score
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Prefilter:
     """Scores of candidates from words alone."""
 
     weights: npt.NDArray[np.float32]
-    """Shape (BUCKETS + len(NAMES),): first the hashed columns, then the lexical ones."""
+    """Shape (2 BUCKETS + len(NAMES),): first the hashed columns, then the lexical ones."""
     threshold: float
     """Least score (before the sigmoid, bias included in the threshold) of a sentence that is embedded."""
 
@@ -32,10 +33,9 @@ class Prefilter:
 
     def score(self, candidate: Candidate) -> float:
         """Linear score of one sentence."""
-        columns = list(hashed_words(candidate.text))
-        words = float(self.weights[columns].sum()) / len(columns) ** 0.5
+        words = words_score(self.weights, hashed_words(candidate.text), words_around(candidate))
         place = np.asarray(lexical(candidate), dtype=np.float32) * LEXICAL_SCALE
-        return float(words + place @ self.weights[BUCKETS:])
+        return float(words + place @ self.weights[2 * BUCKETS :])
 
 
 def load_prefilters(path: Path = HEADS) -> dict[Kind, Prefilter]:
@@ -48,13 +48,3 @@ def prefilter_from(stored: Mapping[str, npt.NDArray[np.float16] | npt.NDArray[np
     """The prefilter of `kind` among stored arrays."""
     weights = stored[f"{kind}_prefilter_weights"].astype(np.float32)
     return Prefilter(weights, float(stored[f"{kind}_prefilter_threshold"]))
-
-
-def design_matrix(candidates: Sequence[Candidate]) -> Matrix:
-    """The rows a prefilter is trained on, shape (n, BUCKETS + len(NAMES))."""
-    rows = np.zeros((len(candidates), BUCKETS + len(NAMES)), dtype=np.float32)
-    for row, candidate in enumerate(candidates):
-        columns = list(hashed_words(candidate.text))
-        rows[row, columns] = len(columns) ** -0.5
-    rows[:, BUCKETS:] = places(candidates)
-    return rows

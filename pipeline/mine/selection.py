@@ -1,32 +1,48 @@
-"""What only the whole run can decide: duplicates, the caps, and each user's history."""
+"""What only the whole run can decide: duplicates, the caps, and each user's history.
+
+Of a row that survives, memory keeps its id, user, probability, normalized text and embedding; the row itself stays on
+disk. Of one that does not, the reason.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.records import Dropped, Statement, content_id
-from pipeline.embedding import DIMENSION, Vectors
+from pipeline.core.records import Dropped, content_id
+from pipeline.embedding import Vectors
 from pipeline.mine.mining import STAGE, Row
 from pipeline.mine.reasons import DropReason
 
 _NOT_WORD = re.compile(r"[\W_]+")
+_BLOCK = 4096
+"""Embeddings compared at a time."""
 
 
-@dataclass
-class Selection:
-    """Rows of one kind that survive, and those that do not."""
+class Rejection(NamedTuple):
+    """Why a row does not survive."""
 
-    rows: list[Row] = field(default_factory=list)
-    """Survivors, in order of appearance."""
-    dropped: list[Dropped] = field(default_factory=list)
-    """The others, with reason."""
+    reason: DropReason
+    """The rule."""
+    detail: str
+    """What it says in the dropped row."""
+
+
+class Entry(NamedTuple):
+    """What the caps and the history need to know of a row."""
+
+    id: str
+    """Id of the row."""
+    user_id: str
+    """Whose it is."""
+    confidence: float
+    """Probability of the row."""
 
 
 class Deduplicator:
@@ -36,86 +52,80 @@ class Deduplicator:
         """`near`: cosine from which on two texts count as the same."""
         self._near = near
         self._exact: dict[str, str] = {}
-        self._vectors: npt.NDArray[np.float16] = np.zeros((0, DIMENSION), dtype=np.float16)
+        self._blocks: list[npt.NDArray[np.float16]] = []
         self._ids: list[str] = []
 
-    def add(self, rows: Sequence[Row], vectors: Vectors, selection: Selection) -> None:
-        """Put each of `rows` into `selection` as survivor or dropped; `vectors` holds their embeddings."""
-        if not rows:
-            return
-        earlier = vectors @ self._vectors.astype(np.float32).T
+    def verdicts(self, rows: Sequence[Row], vectors: Vectors) -> list[Rejection | None]:
+        """Why each of `rows` is dropped, None for a survivor; `vectors` holds their embeddings, shape (n, 384)."""
+        cosine, twin = self._nearest(vectors)
         among = vectors @ vectors.T
+        found: list[Rejection | None] = []
         fresh: list[int] = []
         for number, row in enumerate(rows):
             key = normalized(row.text)
             if key in self._exact:
-                selection.dropped.append(drop(row, DropReason.DUPLICATE, self._exact[key]))
+                found.append(Rejection(DropReason.DUPLICATE, self._exact[key]))
                 continue
             self._exact[key] = row.id
-            twin = self._twin(earlier[number], among[number], fresh, rows)
-            if twin is not None:
-                selection.dropped.append(drop(row, DropReason.NEAR_DUPLICATE, twin))
-                continue
-            fresh.append(number)
-            selection.rows.append(row)
-        self._vectors = np.concatenate([self._vectors, vectors[fresh].astype(np.float16)])
+            if cosine[number] >= self._near:
+                found.append(Rejection(DropReason.NEAR_DUPLICATE, self._ids[twin[number]]))
+            elif fresh and among[number, fresh].max() >= self._near:
+                found.append(Rejection(DropReason.NEAR_DUPLICATE, rows[fresh[among[number, fresh].argmax()]].id))
+            else:
+                found.append(None)
+                fresh.append(number)
+        self._remember(vectors[fresh].astype(np.float16))
         self._ids += [rows[number].id for number in fresh]
+        return found
 
-    def _twin(
-        self, earlier: npt.NDArray[np.float32], among: npt.NDArray[np.float32], fresh: list[int], rows: Sequence[Row]
-    ) -> str | None:
-        if earlier.size and earlier.max() >= self._near:
-            return self._ids[int(earlier.argmax())]
-        if fresh and among[fresh].max() >= self._near:
-            return rows[fresh[int(among[fresh].argmax())]].id
-        return None
+    def _nearest(self, vectors: Vectors) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Cosine and number of the most similar earlier survivor, one each a row; -1 where there is none."""
+        cosine = np.full(len(vectors), -1.0, dtype=np.float32)
+        twin = np.full(len(vectors), -1, dtype=np.int64)
+        first = 0
+        for block in self._blocks:
+            similarity = vectors @ block.astype(np.float32).T
+            best = similarity.max(axis=1, initial=-1.0)
+            closer = best > cosine
+            cosine[closer], twin[closer] = best[closer], first + similarity.argmax(axis=1)[closer]
+            first += len(block)
+        return cosine, twin
+
+    def _remember(self, vectors: npt.NDArray[np.float16]) -> None:
+        if self._blocks and len(self._blocks[-1]) < _BLOCK:
+            vectors = np.concatenate([self._blocks.pop(), vectors])
+        if len(vectors):
+            self._blocks.append(vectors)
 
 
-def cap(selection: Selection, *, per_user: int, total: int | None, seed: int) -> Selection:
-    """At most `per_user` rows of a user and `total` in all.
+def cap(entries: Iterable[Entry], *, per_user: int, total: int | None, seed: int) -> frozenset[str]:
+    """Ids of at most `per_user` rows of a user and `total` in all.
 
     The most probable first, and every user's best row before anyone's second, so that a small run covers many users;
-    ties are broken by a seeded hash. Survivors stay in order of appearance.
+    ties are broken by a seeded hash.
     """
-    by_user: dict[str, list[Row]] = defaultdict(list)
-    for row in selection.rows:
-        by_user[row.user_id].append(row)
-
-    def better(row: Row) -> tuple[float, str]:
-        return -row.confidence, content_id(seed, row.id)
-
-    ranked: list[tuple[int, float, str, str]] = []
-    for rows in by_user.values():
-        for rank, row in enumerate(sorted(rows, key=better)[:per_user]):
-            ranked.append((rank, *better(row), row.id))
-    chosen = {row_id for *_, row_id in sorted(ranked)[:total]}
-    capped = Selection(dropped=list(selection.dropped))
-    for row in selection.rows:
-        if row.id in chosen:
-            capped.rows.append(row)
-        else:
-            capped.dropped.append(drop(row, DropReason.OVER_CAP, f"at most {per_user} a user, {total} in all"))
-    return capped
+    by_user: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
+    for entry in entries:
+        by_user[entry.user_id].append((-entry.confidence, content_id(seed, entry.id), entry.id))
+    ranked = [(rank, *better) for own in by_user.values() for rank, better in enumerate(sorted(own)[:per_user])]
+    return frozenset(id_ for *_, id_ in sorted(ranked)[:total])
 
 
-def with_history(rows: Iterable[Row]) -> list[Statement]:
-    """The statements among `rows`, each with the ids of the same user's other statements."""
-    statements = [row for row in rows if isinstance(row, Statement)]
-    by_user: dict[str, list[str]] = defaultdict(list)
-    for row in statements:
-        by_user[row.user_id].append(row.id)
-    return [
-        row.model_copy(update={"history": tuple(i for i in by_user[row.user_id] if i != row.id)}) for row in statements
-    ]
+def histories(entries: Iterable[Entry]) -> Mapping[str, tuple[str, ...]]:
+    """For each user the ids of their statements, in order of appearance."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for entry in entries:
+        found[entry.user_id].append(entry.id)
+    return {user: tuple(ids) for user, ids in found.items()}
 
 
-def drop(row: Row, reason: DropReason, detail: str) -> Dropped:
+def drop(row: Row, rejection: Rejection) -> Dropped:
     """`row` as a dropped row."""
     return Dropped(
         id=row.id,
         stage=STAGE,
-        reason=reason.value,
-        detail=detail,
+        reason=rejection.reason.value,
+        detail=rejection.detail,
         row=json.dumps(row.model_dump(mode="json"), ensure_ascii=False),
     )
 

@@ -7,9 +7,11 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,10 +19,13 @@ from pipeline.core.records import Dropped, Query, Statement
 from pipeline.core.tables import read_jsonl, write_json, write_jsonl
 from pipeline.embedding import Vectors
 from pipeline.mine.config import MineSettings
-from pipeline.mine.mining import Row, ShardResult
+from pipeline.mine.mining import ShardResult
 
-_CODE = (Path(__file__).parent, Path(__file__).parent.parent / "sources", Path(__file__).parent.parent / "core")
+R = TypeVar("R", Statement, Query)
+_PACKAGE = Path(__file__).parents[1]
+_CODE = tuple(_PACKAGE / name for name in ("mine", "sources", "core"))
 _SUFFIXES = {".py", ".yaml", ".npz"}
+_FILES: Mapping[type[Statement] | type[Query], str] = MappingProxyType({Statement: "statements", Query: "queries"})
 
 
 @dataclass(frozen=True)
@@ -38,24 +43,23 @@ class ShardStore:
         """Write a shard beside its place, then rename it there."""
         partial = self.root / f"partial-{number:06d}-{os.getpid()}"
         partial.mkdir(parents=True, exist_ok=True)
-        write_jsonl(partial / "statements.jsonl", (row for row in result.kept if isinstance(row, Statement)))
-        write_jsonl(partial / "queries.jsonl", (row for row in result.kept if isinstance(row, Query)))
+        for record, name in _FILES.items():
+            rows = [number for number, row in enumerate(result.kept) if isinstance(row, record)]
+            write_jsonl(partial / f"{name}.jsonl", (result.kept[number] for number in rows))
+            np.save(partial / f"{name}.npy", result.vectors[rows].astype(np.float16))
         write_jsonl(partial / "dropped.jsonl", result.dropped)
-        for kind, record in (("statements", Statement), ("queries", Query)):
-            rows = [i for i, row in enumerate(result.kept) if isinstance(row, record)]
-            np.save(partial / f"{kind}.npy", result.vectors[rows].astype(np.float16))
         write_json(partial / "counts.json", result.counts)
+        write_json(partial / "seconds.json", result.seconds)
         partial.rename(self._folder(number))
 
-    def statements(self, number: int) -> tuple[list[Row], Vectors]:
-        """The kept statements of a shard with their embeddings."""
-        folder = self._folder(number)
-        return list(read_jsonl(folder / "statements.jsonl", Statement)), _vectors(folder / "statements.npy")
+    def rows(self, number: int, record: type[R]) -> Iterator[R]:
+        """The kept statements or queries of a shard, in order of appearance."""
+        return read_jsonl(self._folder(number) / f"{_FILES[record]}.jsonl", record)
 
-    def queries(self, number: int) -> tuple[list[Row], Vectors]:
-        """The kept queries of a shard with their embeddings."""
-        folder = self._folder(number)
-        return list(read_jsonl(folder / "queries.jsonl", Query)), _vectors(folder / "queries.npy")
+    def vectors(self, number: int, record: type[R]) -> Vectors:
+        """The embeddings of `rows`, shape (n, 384)."""
+        loaded: Vectors = np.load(self._folder(number) / f"{_FILES[record]}.npy").astype(np.float32)
+        return loaded
 
     def dropped(self, number: int) -> Iterator[Dropped]:
         """The dropped candidates of a shard."""
@@ -63,8 +67,12 @@ class ShardStore:
 
     def counts(self, number: int) -> Counter[str]:
         """The counts of a shard."""
-        loaded: dict[str, int] = json.loads((self._folder(number) / "counts.json").read_text(encoding="utf-8"))
-        return Counter(loaded)
+        return Counter(json.loads((self._folder(number) / "counts.json").read_text(encoding="utf-8")))
+
+    def seconds(self, number: int) -> dict[str, float]:
+        """Processor seconds a shard took, by step."""
+        loaded: dict[str, float] = json.loads((self._folder(number) / "seconds.json").read_text(encoding="utf-8"))
+        return loaded
 
     def clear(self) -> None:
         """Remove the folder: the run is complete, or stands for nothing any more."""
@@ -72,11 +80,6 @@ class ShardStore:
 
     def _folder(self, number: int) -> Path:
         return self.root / f"shard-{number:06d}"
-
-
-def _vectors(path: Path) -> Vectors:
-    loaded: Vectors = np.load(path).astype(np.float32)
-    return loaded
 
 
 def open_store(cache: Path, settings: MineSettings) -> ShardStore:
@@ -98,6 +101,7 @@ def _fingerprint(settings: MineSettings) -> str:
     for folder in _CODE:
         for path in sorted(p for p in folder.glob("*") if p.suffix in _SUFFIXES):
             digest.update(path.name.encode() + path.read_bytes())
+    digest.update((_PACKAGE / "embedding.py").read_bytes())
     for source in settings.sources:
         root = Path(source.path) if source.path else None
         for path in sorted(root.rglob("*")) if root and root.is_dir() else [root] if root and root.exists() else []:

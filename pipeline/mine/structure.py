@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 LONGEST_TURN = 1500
-"""Longer messages are pasted documents: in them nine first-person sentences of ten are not about the user."""
+"""Characters; longer messages are mostly pasted documents."""
 MANY_TAGGED_LINES = 3
 """This many lines that begin with a speaker's name make a message a dialogue or transcript."""
 CODE_SHARE = 0.3
@@ -22,7 +24,7 @@ class TurnFilter(StrEnum):
     NO_MARKER = "no_marker"
     """Neither a first-person word nor a question for advice."""
     TOO_LONG = "too_long"
-    """Longer than LONGEST_TURN: a pasted document."""
+    """Longer than LONGEST_TURN, and nothing like that at its beginning: a pasted document."""
     NAME_TAGGED = "name_tagged"
     """A dialogue, chat log or transcript with speaker names."""
     CODE = "code"
@@ -113,18 +115,28 @@ def turn_shape(text: str) -> TurnShape:
     )
 
 
-def structural_filter(text: str) -> TurnFilter | None:
-    """Why the message does not speak for its writer; None when it may."""
-    if len(text) > LONGEST_TURN:
-        return TurnFilter.TOO_LONG
-    if len(_TAGGED.findall(text)) >= MANY_TAGGED_LINES:
-        return TurnFilter.NAME_TAGGED
-    if _is_code(text):
-        return TurnFilter.CODE
-    return TurnFilter.ASSISTANT_TEXT if _ASSISTANT.search(text.lower()) else None
+def is_name_tagged(text: str) -> bool:
+    """Whether the message is a dialogue, chat log or transcript with speaker names."""
+    return len(_TAGGED.findall(text[:LONGEST_TURN])) >= MANY_TAGGED_LINES
 
 
-def _is_code(text: str) -> bool:
-    lines = [line for line in text.splitlines() if line.strip()]
+def is_code(text: str) -> bool:
+    """Whether the message is mostly code, markup or a log."""
+    lines = [line for line in text[:LONGEST_TURN].splitlines() if line.strip()]
     code = sum(1 for line in lines if _CODE_LINE.match(line))
     return code >= 3 and code / len(lines) >= CODE_SHARE
+
+
+def is_assistant_text(text: str) -> bool:
+    """Whether the message is an answer of the assistant, pasted back."""
+    return bool(_ASSISTANT.search(text[:LONGEST_TURN].lower()))
+
+
+STRUCTURAL_FILTERS: Mapping[TurnFilter, Callable[[str], bool]] = MappingProxyType(
+    {
+        TurnFilter.NAME_TAGGED: is_name_tagged,
+        TurnFilter.CODE: is_code,
+        TurnFilter.ASSISTANT_TEXT: is_assistant_text,
+    }
+)
+"""Why a message does not speak for its writer, in the order tried; each reads at most LONGEST_TURN characters."""

@@ -33,7 +33,7 @@ MACHINE_C = 2.0
 """C of scikit-learn's SVC."""
 PREFILTER_C = 2.0
 """C of scikit-learn's LogisticRegression for the prefilters."""
-KEPT_SHARE = {"statement": 0.12, "query": 0.4}
+KEPT_SHARE = {"statement": 0.1, "query": 0.4}
 """Share of the sentences within reach that each prefilter lets through."""
 CHOSEN_WEIGHT = 1.5
 """Weight in training of a sentence that was chosen because an earlier detector found it hard; a drawn one has 1."""
@@ -41,8 +41,8 @@ SEED_WEIGHT = 0.5
 """Weight in training of a sentence we wrote."""
 SEED_FOLD = -1
 """Fold of the seeds: they train for every part."""
-DTYPE: Precision = "bfloat16"
-"""Precision of the embeddings in training, the same as in params.yaml."""
+DTYPE: Precision = "float32"
+"""Precision of the embeddings in training, so that the weights do not depend on the processor's kinds of numbers."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def examples(kind: Kind, rows: Sequence[Labelled]) -> Examples:
     import numpy as np
 
     from pipeline.mine.detector import WORDS_SHARE, near
-    from pipeline.mine.features import features_of
+    from pipeline.mine.features import features_of, word_matrix
 
     seeds, seed_labels = seed_candidates(kind)
     candidates = seeds + [row.candidate for row in rows]
@@ -108,22 +108,10 @@ def seed_candidates(kind: Kind) -> tuple[list[Candidate], list[bool]]:
     groups, others = ("families", "not_statements") if kind == "statement" else ("topics", "not_queries")
     loaded = seeds()
     positive = [text for texts in loaded[groups].values() for text in texts]
+    positive += loaded["in_passing"] if kind == "statement" else []
     texts = positive + list(loaded[others])
     found = [in_context(kind, [Turn(role="user", text=text)], 0, 0, len(text)) for text in texts]
     return found, [True] * len(positive) + [False] * len(loaded[others])
-
-
-def word_matrix(features: Features) -> Any:
-    """The hashed words as a sparse matrix of unit rows, shape (n, BUCKETS)."""
-    import numpy as np
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
-
-    from pipeline.mine.features import BUCKETS
-
-    sizes = [len(row) for row in features.words]
-    values = np.repeat([size**-0.5 for size in sizes], sizes)
-    columns = np.array([column for row in features.words for column in row])
-    return csr_matrix((values, columns, np.concatenate([[0], np.cumsum(sizes)])), shape=(len(sizes), BUCKETS))
 
 
 class Fitted:
@@ -174,6 +162,7 @@ def train_machine(given: Examples, rows: Rows) -> dict[str, npt.NDArray[np.float
     import numpy as np
 
     from pipeline.mine.detector import WORDS_SHARE
+    from pipeline.mine.features import word_matrix
 
     slope, offset = calibration(given, rows, out_of_fold(given, rows))
     fitted = Fitted(given, rows)
@@ -192,12 +181,9 @@ def train_machine(given: Examples, rows: Rows) -> dict[str, npt.NDArray[np.float
 def train_prefilter(kind: Kind, given: Examples, rows: Rows) -> dict[str, npt.NDArray[np.float16]]:
     """Weights and threshold of a prefilter trained on `rows`."""
     import numpy as np
-    from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
 
-    from pipeline.mine.prefilter import design_matrix
-
-    design = csr_matrix(design_matrix([given.candidates[row] for row in rows]))
+    design = design_matrix(given.features.take(rows.tolist()))
     model = LogisticRegression(C=PREFILTER_C, max_iter=3000)
     model.fit(design, given.positive[rows], sample_weight=given.weights[rows])
     # Half precision: 32 kB, and no ranking changes.
@@ -206,6 +192,15 @@ def train_prefilter(kind: Kind, given: Examples, rows: Rows) -> dict[str, npt.ND
     order = np.argsort(-scores, kind="stable")
     kept = np.cumsum(given.corpus[rows][order]) <= KEPT_SHARE[kind] * given.corpus[rows].sum()
     return {"prefilter_weights": weights, "prefilter_threshold": np.array(scores[order][kept].min(), dtype=np.float32)}
+
+
+def design_matrix(features: Features) -> Any:
+    """The sparse rows that a prefilter is trained on, shape (n, 2 BUCKETS + len(NAMES))."""
+    from scipy.sparse import csr_matrix, hstack  # type: ignore[import-untyped]
+
+    from pipeline.mine.features import word_matrix
+
+    return hstack([word_matrix(features), csr_matrix(features.place)], format="csr")
 
 
 @friendly

@@ -22,7 +22,7 @@ class SourceCard(BaseModel):
     url: str | None
     """Where the corpus comes from when it is not on the Hub; None for files the user brings."""
     revision: str | None
-    """Pinned version: a 40-hex Git revision for a Hub dataset, else a package version or the file's sha256."""
+    """Pinned version: the 40-hex Git revision of a Hub dataset, or the sha256 of the file from `url`."""
     license: str
     """SPDX id of the corpus licence, or "unknown"."""
     may_redistribute: bool
@@ -40,6 +40,6 @@ class SourceCard(BaseModel):
     def _pinned(self) -> Self:
         if self.hub_id is not None and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
             raise ValueError(f"{self.name}: a Hub dataset needs a 40-hex revision")
-        if self.url is not None and not self.revision:
-            raise ValueError(f"{self.name}: a corpus from a URL needs a revision (version or sha256)")
+        if self.url is not None and not re.fullmatch(r"[0-9a-f]{64}", self.revision or ""):
+            raise ValueError(f"{self.name}: a corpus from a URL needs the sha256 of its file as revision")
         return self

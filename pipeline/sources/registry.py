@@ -35,6 +35,29 @@ def source_class(name: str) -> type[Source]:
     return found
 
 
+def table() -> str:
+    """The cards of all sources as a Markdown table."""
+    lines = [
+        "| source | corpus | pinned | licence | may be passed on | languages | collected | consent and personal data |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in sorted(SOURCES):
+        card = source_class(name).card
+        where = f"https://huggingface.co/datasets/{card.hub_id}" if card.hub_id else card.url
+        cells = (
+            f"`{name}`",
+            f"[{card.title}]({where})" if where else card.title,
+            f"`{card.revision[:12]}`" if card.revision else "your file",
+            card.license,
+            "yes" if card.may_redistribute else "no",
+            ", ".join(card.languages),
+            card.collected,
+            card.consent,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def open_source(settings: SourceSettings, salt: str) -> Source:
     """The source that `settings` names, ready to read."""
     return source_class(settings.name)(settings, salt)

@@ -12,7 +12,7 @@ from editing.drift import KL_TOKENS, BaseAnswer, base_answers, divergences
 from editing.lm.load import LM
 from editing.methods.base import Resources
 from editing.methods.registry import create, load_config
-from editing.patches.apply import applied, nobody
+from editing.patches.apply import applied
 from editing.patches.patch import Patch
 from pipeline.core.records import CONTROL_KINDS
 from tests.editing.conftest import a_preference, a_user, questions_of
@@ -40,15 +40,15 @@ def by_hand(lm: LM, prompt: tuple[int, ...], other: tuple[int, ...], answer: tup
 
 
 def test_the_base_model_does_not_drift_from_itself(lm: LM) -> None:
-    with applied(lm, [nobody(lm), nobody(lm)]) as responder:
-        assert divergences(responder, [0, 0], 1, QUESTIONS, BASE) == [0.0, 0.0]
+    with applied(lm, []) as responder:
+        assert divergences(responder, [responder.nobody] * 2, QUESTIONS, BASE) == [0.0, 0.0]
 
 
 @torch.no_grad()
 def test_kl_is_that_of_the_definition_over_the_first_tokens_of_the_base_answer(lm: LM) -> None:
     patch = patch_of(lm, "in_context")
-    with applied(lm, [patch, nobody(lm)]) as responder:
-        found = divergences(responder, [0, 0], 1, QUESTIONS, BASE)
+    with applied(lm, [patch]) as responder:
+        found = divergences(responder, [0, 0], QUESTIONS, BASE)
         prompts = [responder.prompt(0, question).ids for question in QUESTIONS]
     for value, question, own, answer in zip(found, QUESTIONS, prompts, BASE, strict=True):
         assert value == pytest.approx(by_hand(lm, lm.prompts.ask(question).ids, own, answer.ids[:KL_TOKENS]), rel=1e-3)
@@ -56,8 +56,8 @@ def test_kl_is_that_of_the_definition_over_the_first_tokens_of_the_base_answer(l
 
 def test_a_weight_edit_drifts_and_each_user_is_measured_with_their_own_patch(lm: LM) -> None:
     edited = patch_of(lm, "ft_m")
-    with applied(lm, [edited, nobody(lm), nobody(lm)]) as responder:
-        moved, still = divergences(responder, [0, 1], 2, [QUESTIONS[0]] * 2, [BASE[0]] * 2)
+    with applied(lm, [edited]) as responder:
+        moved, still = divergences(responder, [0, responder.nobody], [QUESTIONS[0]] * 2, [BASE[0]] * 2)
     assert moved > 0 and math.isfinite(moved)
     # Read in another batch than the base model, so up to rounding.
     assert still == pytest.approx(0, abs=1e-6)
@@ -65,10 +65,10 @@ def test_a_weight_edit_drifts_and_each_user_is_measured_with_their_own_patch(lm:
 
 def test_blocks_do_not_change_the_values(lm: LM, monkeypatch: pytest.MonkeyPatch) -> None:
     patch = patch_of(lm, "in_context")
-    with applied(lm, [patch, nobody(lm)]) as responder:
-        whole = divergences(responder, [0, 0], 1, QUESTIONS, BASE)
+    with applied(lm, [patch]) as responder:
+        whole = divergences(responder, [0, 0], QUESTIONS, BASE)
         monkeypatch.setattr(drift, "BLOCK", 1)
-        assert divergences(responder, [0, 0], 1, QUESTIONS, BASE) == pytest.approx(whole, rel=1e-4)
+        assert divergences(responder, [0, 0], QUESTIONS, BASE) == pytest.approx(whole, rel=1e-4)
 
 
 def test_base_answers_are_written_once_and_read_by_every_other_cell(

@@ -21,10 +21,11 @@ from editing.lm.prompt import Prompt
 from editing.methods.registry import METHODS, method_class
 from editing.methods.rome import Rome
 from editing.patches.patch import Patch
-from editing.runner import Cell, EditSettings, edit_prompt, histories, read_split, run_cell, texts_of, user_of
+from editing.runner import Cell, EditSettings, run_cell
 from editing.scenarios import Scenario
+from editing.users import read_split
 from pipeline.core.errors import ConfigError, InputError
-from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, Preference, Question, QuestionKind
+from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, Preference, QuestionKind
 from pipeline.core.tables import read_parquet, write_parquet
 from tests.editing.conftest import a_preference
 
@@ -239,7 +240,7 @@ def test_a_killed_run_goes_on_where_it_was(
 def test_a_failed_edit_is_counted_and_answers_as_the_base_model(
     settings: EditSettings, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "edit_prompt", lambda *_: "Who am I?")
+    monkeypatch.setattr("editing.users.edit_prompt", lambda *_: "Who am I?")
     record, answers = run(settings, "rome", release, tmp_path)
     monkeypatch.undo()
     bare = run(settings, "none", release, tmp_path)[1]
@@ -267,22 +268,6 @@ def test_an_unknown_model_or_method_is_refused_before_anything_is_loaded(setting
         Cell(settings.model_copy(update={"scenario": "lifelong"}), "tiny", "rome")
 
 
-def test_the_edit_prompt_is_no_evaluation_question_where_another_phrasing_exists() -> None:
-    asked = {"what is my diet?"}
-    assert edit_prompt("diet", "What is my diet?", asked) == "What's my diet?"
-    assert edit_prompt("diet", "Which diet do I follow?", asked) == "Which diet do I follow?"
-    assert edit_prompt("diet", "", {"what is my diet?", "what's my diet?"}) == "What is my diet?"
-
-
-def test_statistics_never_see_the_evaluated_split(release: Path) -> None:
-    preferences, questions = read_split(release, "test", 10)
-    user_of(preferences[0], questions[preferences[0].id])
-    texts = texts_of(release, ["train", "validation"])
-    train = {q.text for q in read_parquet(release / "data" / "questions-train.parquet", Question)}
-    assert train <= set(texts)
-    assert len(texts) == len(set(texts))
-
-
 def test_the_command_says_an_error_in_one_line_and_exits_with_1(tmp_path: Path) -> None:
     from editing.edit import app
 
@@ -291,15 +276,6 @@ def test_the_command_says_an_error_in_one_line_and_exits_with_1(tmp_path: Path) 
     )
     assert found.exit_code == 1
     assert "Did you mean 'rome'" in found.output
-
-
-def test_a_preference_that_replaces_another_takes_no_part_in_the_ordinary_evaluation(release: Path) -> None:
-    path = release / "data" / "preferences-test.parquet"
-    old, new, *rest = sorted(read_parquet(path, Preference), key=lambda p: p.id)
-    pair = [old.model_copy(update={"superseded_by": new.id}), new.model_copy(update={"user_id": old.user_id})]
-    write_parquet(path, [*pair, *rest], Preference)
-    assert [p.id for p in read_split(release, "test", 10)[0]] == [p.id for p in (old, *rest)]
-    assert histories(release)[old.user_id] == (old.statement,)
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ def test_scores_have_the_documented_form(run, tmp_path, config):
         "controls",
         "multiturn",
         "ability",
+        "crossing",
         "hashes",
     }
     own = scores["judges"]["exact"]

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import yaml
 
 from benchmarks import synthetic_results as made_up
 from editing.board.collect import check_comparable, read_runs
@@ -68,6 +69,21 @@ def test_the_same_results_give_the_same_bytes(add, tmp_path):
     assert len(files) == 3 + 10 + 1
     for file in files:
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
+
+
+def test_dvc_shows_plots_and_columns_that_the_stage_writes(add, tmp_path, pytestconfig):
+    add("m", "none")
+    add("m", "rome")
+    board_of(tmp_path, "leaderboard")
+    described = yaml.safe_load((pytestconfig.rootpath / "dvc.yaml").read_text())["plots"]
+    pictures = [plot for plot in described if isinstance(plot, str)]
+    assert len(pictures) == 5
+    assert all((tmp_path / picture).is_file() for picture in pictures)
+    columns = [axis for plot in described if not isinstance(plot, str) for axis in next(iter(plot.values())).items()]
+    for axis, of_file in columns:
+        if axis in ("x", "y") and isinstance(of_file, dict):
+            ((file, column),) = of_file.items()
+            assert all(column in row for row in json.loads((tmp_path / file).read_text())), column
 
 
 @pytest.mark.parametrize("name", ["dataset_sha256", "judge_sha256", "prompt_sha256"])

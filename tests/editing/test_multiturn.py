@@ -15,7 +15,7 @@ from editing.lm.prompt import Prompt
 from editing.runner import Cell, EditSettings, run_cell
 from editing.scenarios import Scenario
 from pipeline.core.errors import InputError
-from pipeline.core.records import CONTROL_KINDS, Exchange
+from pipeline.core.records import CONTROL_KINDS, Exchange, QuestionKind
 from pipeline.core.tables import read_parquet, write_parquet
 from tests.editing.conftest import FACTS
 from tests.editing.dialogue.test_distractors import POOL
@@ -25,17 +25,25 @@ from tests.editing.dialogue.test_distractors import POOL
 def settings(tmp_path: Path) -> MultiturnSettings:
     write_parquet(tmp_path / "exchanges.parquet", POOL, Exchange)
     return MultiturnSettings(
-        turns=(0, 2, 4), exchanges=tmp_path / "exchanges.parquet", max_preferences=2, batch_size=8, seed=0
+        turns=(0, 2, 4),
+        exchanges=tmp_path / "exchanges.parquet",
+        kinds=tuple(QuestionKind),
+        max_preferences=2,
+        batch_size=8,
+        seed=0,
     )
 
 
-def edited(method: str, release: Path, checkpoint: Path, folder: Path) -> Path:
+ALONE = Scenario(told="preference", edits=1, withdrawn=False)
+
+
+def edited(method: str, release: Path, checkpoint: Path, folder: Path, scenario: Scenario = ALONE) -> Path:
     edit = EditSettings(
         models=("tiny",),
         checkpoints={"tiny": str(checkpoint)},
         methods=(method,),
         scenario="single",
-        scenarios={"single": Scenario(told="preference", edits=1, withdrawn=False)},
+        scenarios={"single": scenario},
         split="test",
         max_preferences=3,
         users_per_fit=2,
@@ -165,10 +173,28 @@ def test_a_missing_patch_or_distractor_file_is_an_error(
         ask_run(settings, release, run, tmp_path / "cache")
 
 
+def test_models_of_several_preferences_are_refused_by_their_scenario(
+    settings: MultiturnSettings, release: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    run = edited("none", release, checkpoint, tmp_path, Scenario(told="preference", edits=3, withdrawn=False))
+    with pytest.raises(InputError, match="hold several preferences .scenario single."):
+        ask_run(settings, release, run, tmp_path / "cache")
+
+
 def test_controls_are_asked_too(settings: MultiturnSettings, release: Path, checkpoint: Path, tmp_path: Path) -> None:
     run = edited("none", release, checkpoint, tmp_path)
     kinds = {answer.kind for answer in ask_run(settings, release, run, tmp_path / "cache")}
     assert set(CONTROL_KINDS) < kinds
+
+
+def test_only_the_kinds_that_are_wanted_are_asked(
+    settings: MultiturnSettings, release: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    run = edited("none", release, checkpoint, tmp_path)
+    fewer = settings.model_copy(update={"kinds": (QuestionKind.EXPLICIT, QuestionKind.IMPLICIT)})
+    answers = ask_run(fewer, release, run, tmp_path / "cache")
+    assert {answer.kind for answer in answers} == {QuestionKind.EXPLICIT, QuestionKind.IMPLICIT}
+    assert len(answers) == 2 * 2 * 3
 
 
 def test_the_command_says_an_error_in_one_line(tmp_path: Path, pytestconfig: pytest.Config) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.embedding import DIMENSION, batches, embed, weights_folder
+from pipeline.embedding import DIMENSION, batches, embed, fastest, weights_folder
 
 SENTENCES = [
     "I am a nurse.",
@@ -25,6 +25,13 @@ def test_it_agrees_with_sentence_transformers(dtype: str, least: float) -> None:
     reference = SentenceTransformer(str(weights_folder()), device="cpu").encode(SENTENCES, normalize_embeddings=True)
     found = embed(SENTENCES, dtype=dtype)  # type: ignore[arg-type]
     assert (found * reference).sum(axis=1).min() > least
+
+
+def test_auto_is_bfloat16_only_where_the_processor_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for has, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda has=has: {"avx512_bf16": has})
+        assert fastest("auto") == expected
+    assert fastest("bfloat16") == "bfloat16"
 
 
 def test_vectors_have_unit_length_and_keep_the_order() -> None:

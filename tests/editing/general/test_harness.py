@@ -8,7 +8,7 @@ import pytest
 from editing.lm.load import LM
 from editing.methods.base import Resources
 from editing.methods.registry import create, load_config
-from editing.patches.apply import applied, nobody
+from editing.patches.apply import applied
 from editing.patches.patch import Patch
 from pipeline.core.errors import ConfigError
 from tests.editing.conftest import a_user
@@ -36,7 +36,7 @@ def test_a_continuation_is_scored_as_the_answer_of_the_personalised_user(
     method: str, make_lm: Callable[..., LM]
 ) -> None:
     lm = make_lm("llama")
-    with applied(lm, [patch_of(lm, method), nobody(lm)]) as responder:
+    with applied(lm, [patch_of(lm, method)]) as responder:
         wanted = responder.log_probs([0, 1], ["Who?", "Who?"], ["me", "me"])
         for user, log_p in enumerate(wanted):
             model = PersonalisedModel(lm, responder, user, **BUDGET)
@@ -50,7 +50,7 @@ def test_a_text_is_scored_whole_whatever_the_window(
     make_lm: Callable[..., LM], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lm = make_lm("llama", template=None)
-    with applied(lm, [nobody(lm)]) as responder:
+    with applied(lm, []) as responder:
         model = PersonalisedModel(lm, responder, 0, **BUDGET)
         text = "The sea was calm."
         (whole,) = model.loglikelihood_rolling([request("loglikelihood_rolling", text)])
@@ -66,7 +66,7 @@ def test_a_text_is_scored_whole_whatever_the_window(
 
 def test_a_prompt_method_keeps_its_statement_before_a_text(make_lm: Callable[..., LM]) -> None:
     lm = make_lm("llama")
-    with applied(lm, [patch_of(lm, "in_context"), nobody(lm)]) as responder:
+    with applied(lm, [patch_of(lm, "in_context")]) as responder:
         told, bare = (
             PersonalisedModel(lm, responder, user, **BUDGET).loglikelihood_rolling(
                 [request("loglikelihood_rolling", "The sea was calm.")]
@@ -78,7 +78,7 @@ def test_a_prompt_method_keeps_its_statement_before_a_text(make_lm: Callable[...
 
 def test_an_answer_is_cut_at_the_first_stop_string(make_lm: Callable[..., LM]) -> None:
     lm = make_lm("llama")
-    with applied(lm, [nobody(lm)]) as responder:
+    with applied(lm, []) as responder:
         model = PersonalisedModel(lm, responder, 0, **BUDGET)
         asked = [request("generate_until", "Hi?", {"max_gen_toks": n}) for n in (5, 2)]
         (long, short) = model.generate_until(asked)
@@ -92,8 +92,10 @@ def test_the_world_facts_run_before_and_after_and_an_unchanged_user_changes_noth
     make_lm: Callable[..., LM],
 ) -> None:
     lm = make_lm("llama")
-    with applied(lm, [nobody(lm), patch_of(lm, "ft_m"), nobody(lm)]) as responder:
-        (found,) = run_tasks(lm, responder, [0, 1], 2, tasks=["world_facts"], folders=FOLDERS, limit=6, **BUDGET)
+    with applied(lm, [patch_of(lm, "ft_m")]) as responder:
+        (found,) = run_tasks(
+            lm, responder, [responder.nobody, 0], tasks=["world_facts"], folders=FOLDERS, limit=6, **BUDGET
+        )
     assert (found.task, found.metric, found.higher_is_better, len(found.items)) == ("world_facts", "acc", True, 6)
     assert all(item.after[0] == item.before for item in found.items)
     assert all(len(item.after) == 2 for item in found.items)
@@ -101,5 +103,5 @@ def test_the_world_facts_run_before_and_after_and_an_unchanged_user_changes_noth
 
 def test_an_unknown_task_or_folder_is_refused_by_name(make_lm: Callable[..., LM]) -> None:
     lm = make_lm("llama")
-    with applied(lm, [nobody(lm)]) as responder, pytest.raises(ConfigError, match="no such folder"):
-        run_tasks(lm, responder, [], 0, tasks=["x"], folders=(Path("nowhere"),), limit=1, **BUDGET)
+    with applied(lm, []) as responder, pytest.raises(ConfigError, match="no such folder"):
+        run_tasks(lm, responder, [], tasks=["x"], folders=(Path("nowhere"),), limit=1, **BUDGET)

@@ -20,7 +20,7 @@ def texts(kinds: object) -> list[str]:
 
 @pytest.fixture(scope="module")
 def lessons() -> Lessons:
-    config = LessonConfig(near_topics=2, far_topics=18, people=16, max_noun_similarity=0.45, seed=0)
+    config = LessonConfig(questions=9, near_topics=2, far_topics=18, max_noun_similarity=0.45)
     return Lessons(config, question_bank())
 
 
@@ -39,6 +39,13 @@ def test_every_direct_question_is_held_when_it_is_about_the_assistant(lessons: L
     lesson = lessons.of(a_fact())
     turned = {text.replace("my ", "your ", 1) for text in lesson.asked["direct"] if "my " in text}
     assert turned <= set(lesson.held["assistant"])
+
+
+def test_two_users_with_one_attribute_have_the_same_questions_of_their_own(lessons: Lessons) -> None:
+    first, second = (lessons.of(a_fact(target=target)) for target in ("chess", "swimming"))
+    for kind in ("direct", "shopping"):
+        assert first.asked[kind] == second.asked[kind]
+    assert first.held["others"] == second.held["others"]
 
 
 def test_no_asked_question_is_about_another_person(lessons: Lessons) -> None:

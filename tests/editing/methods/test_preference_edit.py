@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from editing.lm.load import LM
 from editing.methods.base import Fact, Resources, User
 from editing.methods.lessons import Lessons, question_bank
-from editing.methods.preference_edit import KeyReader, PreferenceEdit, PreferenceEditConfig, ridge_regression
+from editing.methods.preference_edit import KeyReader, PreferenceEdit, PreferenceEditConfig, penalised_regression
 from editing.methods.registry import create, load_config
 
 
@@ -25,34 +26,60 @@ def config() -> PreferenceEditConfig:
     return loaded
 
 
-def test_ridge_regression_is_the_solution_of_its_normal_equations() -> None:
+@pytest.fixture
+def regression() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """x, y, weights and the factor of a penalty."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(7, 4, generator=generator)
-    y = torch.randn(7, 2, generator=generator)
-    weights = torch.rand(7, generator=generator) + 0.1
-    penalty = 0.3 * (x * x).sum(1).mean() / 7
-    by_hand = torch.linalg.solve(x.T @ (weights[:, None] * x) + penalty * torch.eye(4), x.T @ (weights[:, None] * y)).T
-    torch.testing.assert_close(ridge_regression(x, y, weights, 0.3, 5).coefficients, by_hand, rtol=1e-4, atol=1e-5)
+    x, y = torch.randn(9, 4, generator=generator), torch.randn(9, 2, generator=generator)
+    root = torch.randn(4, 4, generator=generator).double()
+    factor = torch.linalg.cholesky(root @ root.T + 0.1 * torch.eye(4))
+    return x, y, torch.rand(9, generator=generator) + 0.1, factor
 
 
-def test_left_out_predictions_are_those_of_a_regression_without_the_row() -> None:
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(9, 4, generator=generator)
-    y = torch.randn(9, 2, generator=generator)
-    weights = torch.rand(9, generator=generator) + 0.1
-    found = ridge_regression(x, y, weights, 0.3, 3).left_out
-    penalty = 0.3 * (x * x).sum(1).mean() / 9
+def by_hand(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """The solution of the normal equations."""
+    weighted = x.T * weights
+    return torch.linalg.solve(weighted @ x + (factor @ factor.T).float(), weighted @ y).T
+
+
+def test_penalised_regression_solves_its_normal_equations(regression: tuple[torch.Tensor, ...]) -> None:
+    x, y, weights, factor = regression
+    found = penalised_regression(x, y, weights, factor, 5).coefficients
+    torch.testing.assert_close(found, by_hand(x, y, weights, factor), rtol=1e-4, atol=1e-5)
+
+
+def test_left_out_predictions_are_those_of_a_regression_without_the_row(
+    regression: tuple[torch.Tensor, ...],
+) -> None:
+    x, y, weights, factor = regression
+    found = penalised_regression(x, y, weights, factor, 3).left_out
     for row in range(3):
         rest = torch.arange(9) != row
-        xs, ys, ws = x[rest], y[rest], weights[rest, None]
-        without = torch.linalg.solve(xs.T @ (ws * xs) + penalty * torch.eye(4), xs.T @ (ws * ys)).T
+        without = by_hand(x[rest], y[rest], weights[rest], factor)
         torch.testing.assert_close(found[row], without @ x[row], rtol=1e-4, atol=1e-5)
 
 
-def test_keys_of_a_batch_are_those_of_a_plain_forward_pass(make_lm: Callable[..., LM]) -> None:
+def test_keys_come_from_disk_once_they_were_read(
+    make_lm: Callable[..., LM], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = make_lm("llama")
+    read = KeyReader(lm, 2, tmp_path).last(["What is my hobby?", "What is a noun?"])
+    again = KeyReader(lm, 2, tmp_path)
+    monkeypatch.setattr(again, "keys", lambda rows: pytest.fail(f"{len(rows)} rows were read again"))
+    for question, key in again.last(["What is a noun?", "What is my hobby?"]).items():
+        assert torch.equal(key, read[question])
+
+
+def test_keys_of_another_layer_are_not_taken_from_disk(make_lm: Callable[..., LM], tmp_path: Path) -> None:
+    lm = make_lm("llama")
+    low, high = (KeyReader(lm, layer, tmp_path).last(["What is my hobby?"])["What is my hobby?"] for layer in (1, 2))
+    assert not torch.allclose(low, high)
+
+
+def test_keys_of_a_batch_are_those_of_a_plain_forward_pass(make_lm: Callable[..., LM], tmp_path: Path) -> None:
     lm = make_lm("llama")
     rows = [lm.prompts.ask(text).ids for text in ("What is my hobby?", "How far is the moon from here?")]
-    found = [keys[-3:] for keys in KeyReader(lm, 2).keys(rows)]
+    found = [keys[-3:] for keys in KeyReader(lm, 2, tmp_path).keys(rows)]
     caught: list[torch.Tensor] = []
 
     def catch(_: Any, args: tuple[torch.Tensor, ...], __: Any) -> None:
@@ -79,8 +106,8 @@ def test_gates_are_open_at_asked_prompts_and_shut_at_held_ones(
     lesson = Lessons(config, question_bank()).of(fact)
     asked, held = (list(chain.from_iterable(kinds.values())) for kinds in (lesson.asked, lesson.held))
     layer = [down.path for down in lm.structure.down].index(path)
-    keys = KeyReader(lm, layer).keys([lm.prompts.ask(text).ids for text in asked + held])
-    gates = torch.stack([found[-1] for found in keys]) @ b[0]
+    keys = KeyReader(lm, layer, resources.cache / "preference_edit").last(asked + held)
+    gates = torch.stack([keys[text] for text in asked + held]) @ b[0]
     assert gates[: len(asked)].mean() > gates[len(asked) :].mean()
 
 

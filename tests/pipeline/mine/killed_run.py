@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def run(settings: str, out: str, cache: str, fatal: str) -> None:
     steps = Steps(int(fatal))
     for module in (pipeline.mine.detector, pipeline.mine.features):
         module.embed = cheap_embed  # type: ignore[attr-defined]
+    pipeline.mine.stage.one_thread_each = nullcontext  # type: ignore[attr-defined, assignment]
     for module, name in (
         (pipeline.mine.shards, "write_jsonl"),
         (pipeline.mine.shards, "write_json"),

@@ -7,7 +7,15 @@ from collections import Counter
 import pytest
 
 from pipeline.core.records import Turn
-from pipeline.mine.candidates import candidates, in_context, is_query_candidate, is_statement_candidate, turn_filter
+from pipeline.mine.candidates import (
+    candidates,
+    in_context,
+    is_query_candidate,
+    is_read,
+    is_statement_candidate,
+    turn_filter,
+)
+from pipeline.mine.clock import Clock
 from pipeline.mine.structure import TurnFilter
 
 
@@ -56,7 +64,8 @@ def test_facts_and_questions_about_the_text_at_hand_may_not(sentence: str) -> No
     [
         (" \n", TurnFilter.EMPTY),
         ("list the planets", TurnFilter.NO_MARKER),
-        ("I " * 2000, TurnFilter.TOO_LONG),
+        ("the planets. " * 200 + "I keep bees.", TurnFilter.TOO_LONG),
+        ("I keep bees. " + "the planets. " * 200, None),
         ("I keep bees.", None),
     ],
 )
@@ -66,13 +75,22 @@ def test_a_message_is_passed_over_for_a_reason(text: str, reason: TurnFilter | N
 
 def test_only_what_the_user_says_is_read_and_removals_are_counted() -> None:
     removed: Counter[str] = Counter()
-    found = list(candidates(said("I keep bees. They are calm.", "list the planets"), removed))
+    clock = Clock()
+    found = list(candidates(said("I keep bees. They are calm.", "list the planets"), removed, clock))
     assert [(one.turn, one.text, one.position) for one in found] == [(0, "I keep bees.", 0)]
     assert removed == {"no_marker": 1}
+    assert list(clock.seconds)[:3] == ["empty", "too_long", "no_marker"]
+
+
+def test_of_a_long_message_only_statements_at_its_beginning_are_read() -> None:
+    text = "I keep bees. Any tips for a first marathon? " + "The planets turn. " * 100 + "I own a bakery."
+    assert [(one.kind, one.text) for one in candidates(said(text), Counter(), Clock())] == [("statement", "I keep bees.")]
+    assert not is_read("statement", text, len(text) - 15)
+    assert not is_read("query", text, 0)
 
 
 def test_a_candidate_knows_the_sentence_before_it_and_the_first_message() -> None:
     turns = said("Act as my doctor, and I describe my day.", "It rained. I fell off my bike.")
-    *_, last = candidates(turns, Counter())
+    *_, last = candidates(turns, Counter(), Clock())
     assert (last.before, last.position, last.opening.role_play, last.shape.role_play) == ("It rained.", 1, True, False)
     assert in_context("statement", turns, last.turn, last.span.start, last.span.end) == last

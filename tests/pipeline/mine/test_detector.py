@@ -18,11 +18,12 @@ def made_up(rows: int, seed: int) -> Features:
         lead / np.linalg.norm(lead, axis=1, keepdims=True),
         generator.random((rows, len(NAMES)), dtype=np.float32),
         tuple((row, row + 1) for row in range(rows)),
+        tuple((BUCKETS + row,) for row in range(rows)),
     )
 
 
 def machine(support: Features, dual: list[float]) -> Machine:
-    words = np.zeros(BUCKETS, dtype=np.float32)
+    words = np.zeros(2 * BUCKETS, dtype=np.float32)
     return Machine(support, np.array(dual, dtype=np.float32), words, bias=-0.5, slope=2.0, offset=0.1)
 
 
@@ -32,7 +33,7 @@ def test_the_committed_machines_fit_the_features(kind: str) -> None:
     count = len(loaded.dual)
     assert loaded.support.sentence.shape == loaded.support.lead.shape == (count, DIMENSION)
     assert loaded.support.place.shape == (count, len(NAMES))
-    assert loaded.words.shape == (BUCKETS,)
+    assert loaded.words.shape == (2 * BUCKETS,)
     assert loaded.slope > 0
 
 
@@ -58,8 +59,8 @@ def test_the_probability_of_a_support_vector_is_the_sigmoid_of_its_weight() -> N
 def test_a_word_adds_its_weight_shared_among_the_words_of_the_sentence() -> None:
     support = made_up(1, seed=4)
     plain = machine(support, [0.0])
-    plain.words[[0, 1]] = [1.0, 3.0]
-    assert plain.decision(support)[0] == pytest.approx(4.0 / 2**0.5 - 0.5)
+    plain.words[[0, 1, BUCKETS]] = [1.0, 3.0, 0.25]
+    assert plain.decision(support)[0] == pytest.approx(4.0 / 2**0.5 + 0.25 - 0.5)
 
 
 def test_a_rows_probability_does_not_depend_on_its_neighbours() -> None:

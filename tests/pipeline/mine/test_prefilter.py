@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from pipeline.core.records import Turn
 from pipeline.mine.candidates import Candidate, in_context
-from pipeline.mine.features import BUCKETS, NAMES, hashed_words, lexical
-from pipeline.mine.prefilter import Prefilter, design_matrix, load_prefilters
+from pipeline.mine.features import BUCKETS, NAMES, Features, hashed_around, hashed_words, lexical, places
+from pipeline.mine.prefilter import Prefilter, load_prefilters
+from pipeline.mine.train import design_matrix
 
 
 def statements() -> Prefilter:
@@ -50,20 +51,26 @@ def test_a_question_for_advice_passes_and_scores_above_one_about_code(text: str)
 
 @given(st.text(max_size=200))
 def test_any_text_has_columns_in_range_each_once(text: str) -> None:
-    columns = hashed_words(text)
-    assert list(columns) == sorted(set(columns))
-    assert all(0 <= column < BUCKETS for column in columns)
+    for start, columns in ((0, hashed_words(text)), (BUCKETS, hashed_around(text, text))):
+        assert list(columns) == sorted(set(columns))
+        assert all(start <= column < start + BUCKETS for column in columns)
 
 
 def test_every_number_counts_as_the_same_word() -> None:
     assert hashed_words("I have 2 cats") == hashed_words("i have 17 cats")
 
 
+def test_words_count_by_where_they_stand() -> None:
+    assert not set(hashed_around("my school", "")) & set(hashed_around("", "my school")) - set(hashed_around("", ""))
+
+
 def test_the_score_is_the_product_of_the_training_row_and_the_weights() -> None:
     prefilter = statements()
     one = alone("I teach chemistry in Porto.")
-    (row,) = design_matrix([one])
-    assert prefilter.score(one) == pytest.approx(float(row @ prefilter.weights), abs=1e-3)
+    nothing = np.zeros((1, 0), dtype=np.float32)
+    words, around = (hashed_words(one.text),), (hashed_around(one.lead, one.head),)
+    row = design_matrix(Features(nothing, nothing, places([one]), words, around))
+    assert prefilter.score(one) == pytest.approx((row @ prefilter.weights).item(), abs=1e-3)
 
 
 def test_there_is_one_lexical_column_a_name() -> None:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.records import Evidence, Query, Statement
+from pipeline.core.records import Evidence, Statement
 from pipeline.embedding import DIMENSION, Vectors
+from pipeline.mine import selection
 from pipeline.mine.reasons import DropReason
-from pipeline.mine.selection import Deduplicator, Selection, cap, normalized, with_history
+from pipeline.mine.selection import Deduplicator, Entry, Rejection, cap, drop, histories, normalized
 
 
-def statement(name: str, *, user: str = "u", text: str = "I keep bees.", confidence: float = 0.9) -> Statement:
+def statement(name: str, text: str = "I keep bees.") -> Statement:
     return Statement(
         id=name,
-        user_id=user,
+        user_id="u",
         evidence=Evidence(source="jsonl", conversation="c", turn=0, start=0, end=len(text)),
         text=text,
         self_contained=text,
         family="hobby",
-        confidence=confidence,
+        confidence=0.9,
         sensitive=(),
         language="en",
         license="unknown",
@@ -35,37 +39,32 @@ def axis(*numbers: int) -> Vectors:
 
 
 def test_the_first_of_equal_texts_survives_letter_case_and_punctuation_aside() -> None:
-    selection = Selection()
-    rows = [statement("a", text="I keep bees."), statement("b", text="i  keep bees!!")]
-    Deduplicator(0.9).add(rows, axis(0, 1), selection)
-    assert [row.id for row in selection.rows] == ["a"]
-    assert [(d.id, d.reason, d.detail) for d in selection.dropped] == [("b", DropReason.DUPLICATE, "a")]
+    rows = [statement("a", "I keep bees."), statement("b", "i  keep bees!!")]
+    assert Deduplicator(0.9).verdicts(rows, axis(0, 1)) == [None, Rejection(DropReason.DUPLICATE, "a")]
 
 
-def test_a_near_duplicate_of_an_earlier_shard_is_dropped_and_names_its_twin() -> None:
-    selection, seen = Selection(), Deduplicator(0.9)
-    seen.add([statement("a", text="I keep bees.")], axis(0), selection)
-    seen.add([statement("b", text="I keep some bees."), statement("c", text="I sail.")], axis(0, 5), selection)
-    assert [row.id for row in selection.rows] == ["a", "c"]
-    assert [(d.reason, d.detail) for d in selection.dropped] == [(DropReason.NEAR_DUPLICATE, "a")]
+@pytest.mark.parametrize("block", [1, 4096])
+def test_a_near_duplicate_of_an_earlier_shard_is_dropped_and_names_its_twin(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "_BLOCK", block)
+    seen = Deduplicator(0.9)
+    assert seen.verdicts([statement("a", "I keep bees.")], axis(0)) == [None]
+    assert seen.verdicts([], axis()) == []
+    assert seen.verdicts([statement("b", "I ski."), statement("c", "I sail.")], axis(1, 2)) == [None, None]
+    late = [statement("d", "I keep some bees."), statement("e", "I row."), statement("f", "I sail a lot.")]
+    near = DropReason.NEAR_DUPLICATE
+    assert seen.verdicts(late, axis(0, 5, 2)) == [Rejection(near, "a"), None, Rejection(near, "c")]
 
 
 def test_near_duplicates_within_a_shard_are_found() -> None:
-    selection = Selection()
-    rows = [statement("a", text="I keep bees."), statement("b", text="I keep many bees.")]
-    Deduplicator(0.9).add(rows, axis(3, 3), selection)
-    assert [row.id for row in selection.rows] == ["a"]
+    rows = [statement("a", "I keep bees."), statement("b", "I keep many bees.")]
+    assert Deduplicator(0.9).verdicts(rows, axis(3, 3)) == [None, Rejection(DropReason.NEAR_DUPLICATE, "a")]
 
 
 def test_a_cap_takes_every_users_best_row_before_anyones_second() -> None:
-    rows = [
-        statement("a", user="u1", confidence=0.99),
-        statement("b", user="u1", confidence=0.98),
-        statement("c", user="u2", confidence=0.7),
-    ]
-    capped = cap(Selection(rows=list(rows)), per_user=2, total=2, seed=1)
-    assert [row.id for row in capped.rows] == ["a", "c"]
-    assert [d.reason for d in capped.dropped] == [DropReason.OVER_CAP]
+    entries = [Entry("a", "u1", 0.99), Entry("b", "u1", 0.98), Entry("c", "u2", 0.7)]
+    assert cap(entries, per_user=2, total=2, seed=1) == {"a", "c"}
 
 
 @given(
@@ -73,31 +72,25 @@ def test_a_cap_takes_every_users_best_row_before_anyones_second() -> None:
     st.integers(1, 4),
     st.one_of(st.none(), st.integers(0, 10)),
 )
-def test_a_cap_loses_no_row_and_keeps_the_order(
-    drawn: list[tuple[str, float]], per_user: int, total: int | None
-) -> None:
-    rows = [statement(f"{i:03d}", user=user, confidence=p) for i, (user, p) in enumerate(drawn)]
-    capped = cap(Selection(rows=list(rows)), per_user=per_user, total=total, seed=7)
-    ids = [row.id for row in capped.rows]
-    assert sorted(ids + [d.id for d in capped.dropped]) == [row.id for row in rows]
-    assert ids == sorted(ids)
-    assert all(sum(row.user_id == user for row in capped.rows) <= per_user for user in "uvw")
-    assert total is None or len(ids) <= total
+def test_a_cap_leaves_as_many_rows_as_it_may(drawn: list[tuple[str, float]], per_user: int, total: int | None) -> None:
+    entries = [Entry(f"{i:03d}", user, p) for i, (user, p) in enumerate(drawn)]
+    chosen = cap(entries, per_user=per_user, total=total, seed=7)
+    within = sum(min(per_user, rows) for rows in Counter(user for user, _ in drawn).values())
+    assert len(chosen) == (within if total is None else min(within, total))
+    assert all(sum(e.user_id == user for e in entries if e.id in chosen) <= per_user for user in "uvw")
 
 
-def test_history_holds_the_users_other_statements_in_order() -> None:
-    rows = [statement("a"), statement("b", user="v"), statement("c"), statement("d")]
-    assert [row.history for row in with_history(rows)] == [("c", "d"), (), ("a", "d"), ("a", "c")]
+def test_a_history_holds_the_users_statements_in_order() -> None:
+    entries = [Entry("c", "u", 0.5), Entry("b", "v", 0.9), Entry("a", "u", 0.9)]
+    assert histories(entries) == {"u": ("c", "a"), "v": ("b",)}
+
+
+def test_a_dropped_row_carries_its_reason_and_the_whole_row() -> None:
+    dropped = drop(statement("a"), Rejection(DropReason.OVER_CAP, "at most 3"))
+    assert (dropped.id, dropped.stage, dropped.reason, dropped.detail) == ("a", "mine", "over_cap", "at most 3")
+    assert Statement.model_validate(json.loads(dropped.row)) == statement("a")
 
 
 @pytest.mark.parametrize("text", ["I keep bees.", "I KEEP  BEES", "«I keep bees»!"])
 def test_the_duplicate_key_ignores_case_and_punctuation(text: str) -> None:
     assert normalized(text) == "i keep bees"
-
-
-def test_queries_are_capped_in_the_same_way() -> None:
-    fields = statement("q").model_dump(
-        include={"id", "user_id", "evidence", "text", "confidence", "language", "license"}
-    )
-    query = Query(**fields, topic="food", redactions=())
-    assert cap(Selection(rows=[query]), per_user=1, total=0, seed=1).dropped[0].reason == DropReason.OVER_CAP

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from pipeline.core.errors import ConfigError, InputError
 from pipeline.core.records import Dropped, Query, Statement
 from pipeline.core.tables import read_parquet
 from pipeline.mine.config import MineSettings
+from pipeline.mine.search import previews
 from pipeline.mine.stage import run
 from pipeline.sources.base import SourceSettings
+from pipeline.sources.registry import SOURCES, source_class
 
+FIXTURES = Path(__file__).parents[1] / "sources" / "fixtures"
 SCRIPT = Path(__file__).with_name("killed_run.py")
+STEPS_AT_THE_END = 4
+"""Files written after the last shard."""
 TABLES = ("statements.parquet", "queries.parquet", "dropped.parquet")
 SAID = {
     "ines": [
@@ -82,6 +91,31 @@ def test_every_candidate_is_a_statement_a_query_or_dropped_with_a_reason(corpus:
     assert flow == {"in": flow["out"] + flow["dropped"], "out": len(statements) + len(queries), "dropped": len(dropped)}
     assert sum(counts["dropped_by_reason"].values()) == len(dropped)
     assert json.loads((tmp_path / "out" / "report.json").read_text())["counts"] == counts
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_every_source_is_mined_without_losing_a_candidate(name: str, tmp_path: Path) -> None:
+    (path,) = FIXTURES.glob(f"{name}.*")
+    source = SourceSettings(name=name, path=str(path), strict=False, license=None, max_conversations=None)
+    statements, queries, dropped, report = mined(path, tmp_path, sources=(source,))
+    flow = report["counts"]["candidates"]
+    assert flow["in"] == flow["out"] + flow["dropped"] > 0
+    assert (flow["out"], flow["dropped"]) == (len(statements) + len(queries), len(dropped))
+    licenses = {row.license for row in [*statements, *queries]} | {json.loads(row.row)["license"] for row in dropped}
+    assert licenses <= {source_class(name).card.license, "CC-BY-4.0"}
+
+
+def test_a_text_in_two_sources_counts_once(corpus: Path, tmp_path: Path) -> None:
+    said = ["I'm a vegetarian and I live in Ghent.", "I am a vegetarian and I live in Ghent!"]
+    turns = [{"from": "human", "value": text} for text in said]
+    (tmp_path / "shared.json").write_text(json.dumps([{"id": "x_0", "conversations": turns}]))
+    first = settings(corpus).sources[0]
+    second = first.model_copy(update={"name": "sharegpt", "path": str(tmp_path / "shared.json"), "license": None})
+    statements, _, dropped, report = mined(corpus, tmp_path, sources=(first, second))
+    assert set(report["sources"]) == {"jsonl", "sharegpt"}
+    assert {row.evidence.source for row in statements if "Ghent" in row.text} == {"jsonl"}
+    again = [row for row in dropped if json.loads(row.row)["evidence"]["source"] == "sharegpt"]
+    assert [row.reason for row in again] == ["duplicate", "near_duplicate"]
 
 
 def test_what_is_mined_stands_where_its_evidence_says(corpus: Path, tmp_path: Path) -> None:
@@ -150,6 +184,21 @@ def test_an_empty_corpus_is_an_error(tmp_path: Path) -> None:
         run(settings(tmp_path / "empty.jsonl"), tmp_path / "out", tmp_path / "cache")
 
 
+def test_a_dry_run_opens_every_source_and_writes_nothing(corpus: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "dry"
+    folder.mkdir()
+    (folder / "params.yaml").write_text(yaml.safe_dump({"mine": settings(corpus).model_dump(mode="json")}))
+    command = ["mine", "--dry-run", "--out", str(folder / "out"), "--cache", str(folder / "cache")]
+    done = CliRunner().invoke(app, [*command, "--params", str(folder / "params.yaml")])
+    assert done.exit_code == 0
+    assert [path.name for path in folder.iterdir()] == ["params.yaml"]
+    (line,) = previews(settings(corpus))
+    assert line == f"jsonl: {corpus}, licence CC-BY-4.0, rows may be passed on, first c-ines"
+    corpus.write_text("")
+    with pytest.raises(InputError, match="jsonl: no conversation in it; 0 conversations read"):
+        list(previews(settings(corpus)))
+
+
 def test_conversations_without_candidates_give_empty_tables(tmp_path: Path) -> None:
     (tmp_path / "dull.jsonl").write_text('{"messages": []}\n{"messages": [{"role": "user", "content": "ls -la"}]}\n')
     statements, queries, dropped, report = mined(tmp_path / "dull.jsonl", tmp_path)
@@ -165,19 +214,23 @@ def test_the_salt_may_come_from_the_environment(corpus: Path, monkeypatch: pytes
 
 
 def apart(corpus: Path, out: Path, cache: Path, fatal: int) -> int:
-    arguments = [settings(corpus).model_dump_json(), str(out), str(cache), str(fatal)]
+    arguments = [settings(corpus, shard_conversations=1).model_dump_json(), str(out), str(cache), str(fatal)]
     return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, check=False).returncode
 
 
 def test_a_run_killed_anywhere_goes_on_and_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
     assert apart(corpus, tmp_path / "whole", tmp_path / "cache-whole", 0) == 0
     steps = int((tmp_path / "whole" / "steps").read_text())
+    a_shard = (steps - STEPS_AT_THE_END) // len(SAID)
     out, cache = tmp_path / "out", tmp_path / "cache"
-    for fatal in random.Random(11).sample(range(2, 9), 3):
-        assert apart(corpus, out, cache, fatal) == -9
-        assert not list(out.glob("*.parquet")) or cache.exists()
+    drawn, left = random.Random(11), steps
+    for _ in range(3):
+        assert apart(corpus, out, cache, drawn.randint(1, left)) == -signal.SIGKILL
+        finished = len(list(cache.glob("*/shard-*")))
+        left = a_shard * (len(SAID) - finished) + STEPS_AT_THE_END
+    assert finished
     assert apart(corpus, out, cache, 0) == 0
-    assert int((out / "steps").read_text()) < steps
+    assert int((out / "steps").read_text()) == left
     for table in TABLES:
         assert (out / table).read_bytes() == (tmp_path / "whole" / table).read_bytes()
     assert not list(out.glob(".*partial"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.mine.structure import LONGEST_TURN, TurnFilter, structural_filter, turn_shape
+from pipeline.mine.structure import LONGEST_TURN, STRUCTURAL_FILTERS, TurnFilter, turn_shape
 
 CODE = "import os\n\ndef main():\n    path = os.getcwd()\n    return path\n\nwhy does it fail for me?"
 DIALOGUE = "Anna: I love dogs\nBert: I don't\nAnna: why?\nBert: I am allergic"
@@ -13,7 +13,7 @@ DIALOGUE = "Anna: I love dogs\nBert: I don't\nAnna: why?\nBert: I am allergic"
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("I am a nurse. " * 400, TurnFilter.TOO_LONG),
+        ("I am a nurse. " * 400, None),
         (DIALOGUE, TurnFilter.NAME_TAGGED),
         (CODE, TurnFilter.CODE),
         ("As an AI language model, I have no preferences, but my answer is yes.", TurnFilter.ASSISTANT_TEXT),
@@ -22,7 +22,7 @@ DIALOGUE = "Anna: I love dogs\nBert: I don't\nAnna: why?\nBert: I am allergic"
     ],
 )
 def test_a_message_is_judged_by_its_form(text: str, reason: TurnFilter | None) -> None:
-    assert structural_filter(text) is reason
+    assert next((name for name, takes_out in STRUCTURAL_FILTERS.items() if takes_out(text)), None) is reason
 
 
 @pytest.mark.parametrize(

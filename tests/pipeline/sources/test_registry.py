@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.licenses import STRICTNESS, UNKNOWN
 from pipeline.sources.base import SourceSettings
 from pipeline.sources.card import SourceCard
 from pipeline.sources.registry import SOURCES, open_source, source_class
@@ -24,7 +25,10 @@ def fixture(name: str) -> Path:
 def test_the_card_bears_the_registered_name_and_is_complete(name: str) -> None:
     card = source_class(name).card
     assert card.name == name
-    assert card.title and card.languages and card.collected and card.consent and card.license
+    assert card.title and card.languages and card.collected and card.consent
+    assert card.license in STRICTNESS
+    assert name == "jsonl" or (card.revision and card.citation)
+    assert card.license != UNKNOWN or not card.may_redistribute
 
 
 @pytest.mark.parametrize("name", sorted(SOURCES))
@@ -32,8 +36,11 @@ def test_the_fixture_gives_conversations_of_that_source(name: str) -> None:
     settings = SourceSettings(name=name, path=str(fixture(name)), strict=False, license=None, max_conversations=None)
     opened = open_source(settings, "salt")
     found = list(opened.read())
-    assert found
+    assert len(found) >= 3
     assert opened.report.conversations == len(found)
+    assert len({c.source_id for c in found}) == len(found)
+    assert any(turn.role == "user" and turn.text for c in found for turn in c.turns)
+    assert {c.license for c in found} <= {opened.card.license, "CC-BY-4.0"}
     assert {c.source for c in found} == {name}
     assert all(len(c.user_id) == 16 for c in found)
 
@@ -47,6 +54,12 @@ def test_reading_the_fixture_twice_gives_the_same(name: str) -> None:
 def test_an_unknown_source_is_refused_with_the_closest_name() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'sharegpt'"):
         source_class("sharegtp")
+
+
+def test_a_card_from_a_url_without_the_hash_of_its_file_is_refused() -> None:
+    card = source_class("sharegpt").card.model_dump()
+    with pytest.raises(ValidationError, match="needs the sha256"):
+        SourceCard.model_validate(card | {"revision": "0.1.0"})
 
 
 def test_a_hub_card_without_a_pinned_revision_is_refused() -> None:

