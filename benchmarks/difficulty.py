@@ -30,7 +30,8 @@ from editing.methods.registry import create, load_config
 from editing.metrics.bootstrap import Plan, draws, interval, shares
 from editing.metrics.scores import count
 from editing.patches.apply import applied
-from editing.runner import EditSettings, read_split, user_of
+from editing.runner import EditSettings
+from editing.users import read_split, user_of
 from pipeline.core.config import load_section
 from pipeline.core.records import TARGET_KINDS, Difficulty, Preference, Question, Record, Split
 from pipeline.core.tables import read_jsonl, write_jsonl

@@ -171,8 +171,8 @@ def good_rate(dataset: Path) -> Claim | None:
         low,
         high,
         len(fitting),
-        "random mined preferences of users whose statements were not read while the questions were written, none of "
-        "them labelled before; read once by a language model, origin hidden; rephrased, implicit and product questions",
+        "all mined preferences of users whose statements were not read while the questions were written and from which "
+        "nothing was changed; read once by the language model that wrote the templates; origin not shown",
         {
             "failed_by_aspect": failed,
             "not_answerable_by_kind_and_origin": {key: [bad[key], read[key]] for key in sorted(read)},
