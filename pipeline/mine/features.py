@@ -164,7 +164,7 @@ def _grams(text: str) -> set[str]:
 
 def words_score(weights: npt.NDArray[np.float32], *halves: Sequence[int]) -> float:
     """What words add to a linear score: the weights of each half, summed and divided by the root of their number."""
-    return sum(float(weights[list(half)].sum()) / len(half) ** 0.5 for half in halves if half)
+    return sum(float(weights[list(half)].sum()) / math.sqrt(len(half)) for half in halves if half)
 
 
 def word_matrix(features: Features) -> Any:

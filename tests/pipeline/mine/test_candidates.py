@@ -84,7 +84,9 @@ def test_only_what_the_user_says_is_read_and_removals_are_counted() -> None:
 
 def test_of_a_long_message_only_statements_at_its_beginning_are_read() -> None:
     text = "I keep bees. Any tips for a first marathon? " + "The planets turn. " * 100 + "I own a bakery."
-    assert [(one.kind, one.text) for one in candidates(said(text), Counter(), Clock())] == [("statement", "I keep bees.")]
+    assert [(one.kind, one.text) for one in candidates(said(text), Counter(), Clock())] == [
+        ("statement", "I keep bees.")
+    ]
     assert not is_read("statement", text, len(text) - 15)
     assert not is_read("query", text, 0)
 
