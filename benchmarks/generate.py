@@ -204,6 +204,7 @@ def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 7, 11)) -> Claim:
         write_parquet(root / "mined" / "queries.parquet", [], Query)
         params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         params["generate"] |= {"writer": "ideas", "samples": 1}
+        params["generate"]["ranking"]["ours_first"] = False
         params["llm"] |= {"cache": str(root / "calls.sqlite"), "concurrency": 1}
         params["llm"]["roles"]["generator"] |= {"base_url": endpoint.base_url}
         (root / "params.yaml").write_text(yaml.safe_dump(params))
@@ -252,6 +253,7 @@ def compare(
     statements = list(read_parquet(mined / "statements.parquet", Statement))
     topics = find_topics(statements, count, rules).kept
     encode = partial(embed, dtype=config.encoder_dtype)
+    asked_for_all = config.model_copy(update={"ranking": config.ranking.model_copy(update={"ours_first": False})})
     kinds = TARGET_KINDS[1:]
     texts: dict[str, list[Compared]] = {
         "templates": [Compared(t, k, ours(t, k, rotate=True)[0].text) for t in topics for k in kinds]
@@ -259,7 +261,7 @@ def compare(
     claims = []
     for model, entry in settings.local.models.items():
         role = settings.role(config.role).model_copy(update={"base_url": "local", "model": model})
-        composer = Composer(topics, statements, [], encode, config, rules)
+        composer = Composer(topics, statements, [], encode, asked_for_all, rules)
         with Client(config.role, settings.model_copy(update={"roles": {config.role: role}})) as client:
             written = Writer(client, ROOT / "prompts", config).write(composer.lacking(topics), 0, lambda done: None)
         for item in written:
