@@ -2,7 +2,8 @@
 
 `python -m benchmarks.generate measure` writes benchmarks/results/generate.json from data/generated, data/upqa and the
 labels. `python -m benchmarks.generate sheet` prints 50 random valid preferences for reading, without saying what wrote
-them. `python -m benchmarks.generate compare` asks the local models of params.yaml for the same statements.
+them. `python -m benchmarks.generate compare` asks the local models of params.yaml for the same statements and sets what
+they write beside our own questions.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 import yaml
@@ -26,12 +27,12 @@ import yaml
 from benchmarks.claims import ROOT, Claim, write
 from pipeline.core.config import load_section
 from pipeline.core.progress import console
-from pipeline.core.records import TARGET_KINDS, Preference, Query, Question, Statement, content_id
-from pipeline.core.tables import read_parquet, write_parquet
+from pipeline.core.records import TARGET_KINDS, Preference, Query, Question, QuestionKind, Statement, content_id
+from pipeline.core.tables import atomic_write, read_parquet, write_parquet
 from pipeline.embedding import embed
-from pipeline.generate.composer import Composer
+from pipeline.generate.composer import Composer, ours
 from pipeline.generate.config import GenerateConfig
-from pipeline.generate.topics import find_topics
+from pipeline.generate.topics import Topic, find_topics
 from pipeline.generate.writer import Writer
 from pipeline.llm.client import Client
 from pipeline.llm.config import load_llm
@@ -39,7 +40,8 @@ from pipeline.llm.testing import fake_endpoint, request_key
 from pipeline.validate.config import ValidateConfig
 
 LABELS = ROOT / "benchmarks" / "labels" / "generated_preferences.jsonl"
-"""One label a line: id and content hash of a preference, and four yes-or-no answers of the reader."""
+"""One label a line: id and content hash of a preference, four yes-or-no answers of the reader, and which kinds of
+question are not answerable."""
 ASPECTS = ("true_fact", "target_right", "answerable", "no_leak")
 """A preference is good when all four hold.
 
@@ -49,6 +51,10 @@ answerable: the target answers the rephrased question, and a good answer to the 
 depends on it; a question that presupposes something the statement contradicts is not answerable.
 no_leak: no question holds the target or gives it away.
 """
+HELD_OUT = "89abcdef"
+"""First digits of the users whose statements were not looked at when taxonomy.yaml was revised last."""
+COMPARED = ROOT / "benchmarks" / "labels" / "compared_questions.jsonl"
+"""One label a line: id of a question in the sheet of `compare`, and whether it is good."""
 JOBS = "baker nurse plumber lawyer pilot dentist farmer teacher painter librarian architect translator".split()
 
 app = typer.Typer(add_completion=False)
@@ -82,8 +88,18 @@ def content_hash(preference: Preference, questions: Sequence[Question]) -> str:
 
 @app.command()
 def sheet(dataset: Path = Path("data/upqa"), count: int = 50, seed: int = 0) -> None:
-    """Print random valid preferences as JSON lines, ready to be labelled."""
-    rows = released(dataset)
+    """Print random mined preferences as JSON lines, ready to be labelled.
+
+    Only users of the half that was not read while the questions were written, and nothing that was labelled before.
+    """
+    read = (
+        {json.loads(line)["id"] for line in LABELS.read_text(encoding="utf-8").splitlines()} if LABELS.exists() else ()
+    )
+    rows = [
+        (preference, questions)
+        for preference, questions in released(dataset)
+        if preference.origin == "mined" and preference.user_id[0] in HELD_OUT and preference.id not in read
+    ]
     for preference, questions in random.Random(seed).sample(rows, min(count, len(rows))):
         shown = {q.kind: q.text for q in questions if q.kind in TARGET_KINDS}
         row = {"id": preference.id, "content": content_hash(preference, questions), "said": preference.statement}
@@ -131,7 +147,10 @@ def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
 
 def good_rate(dataset: Path) -> Claim | None:
     """Share of read preferences that are good; None while no label fits the data."""
-    contents = {content_hash(preference, questions) for preference, questions in released(dataset)}
+    contents = {
+        content_hash(preference, questions): {q.kind.value: q.origin for q in questions if q.kind in TARGET_KINDS[1:]}
+        for preference, questions in released(dataset)
+    }
     labels = [json.loads(line) for line in LABELS.read_text(encoding="utf-8").splitlines()] if LABELS.exists() else []
     fitting = [label for label in labels if label["content"] in contents]
     if not fitting:
@@ -140,6 +159,11 @@ def good_rate(dataset: Path) -> Claim | None:
     good = sum(all(label[aspect] for aspect in ASPECTS) for label in fitting)
     low, high = wilson(good, len(fitting))
     failed = {aspect: sum(not label[aspect] for label in fitting) for aspect in ASPECTS}
+    read, bad = Counter[str](), Counter[str]()
+    for label in fitting:
+        for kind, origin in contents[label["content"]].items():
+            read[f"{kind}.{origin}"] += 1
+            bad[f"{kind}.{origin}"] += kind in label["bad_kinds"]
     return Claim(
         "generate.good_rate",
         good / len(fitting),
@@ -147,9 +171,13 @@ def good_rate(dataset: Path) -> Claim | None:
         low,
         high,
         len(fitting),
-        "the mined ones of 50 random valid preferences, drawn anew after the last change to what is written and read "
-        "once by a language model, origin hidden; rephrased, implicit and product questions; nothing changed since",
-        {"failed_by_aspect": failed, "labels": len(labels)},
+        "all mined preferences of users whose statements were not read while the questions were written and from which "
+        "nothing was changed; read once by the language model that wrote the templates; origin not shown",
+        {
+            "failed_by_aspect": failed,
+            "not_answerable_by_kind_and_origin": {key: [bad[key], read[key]] for key in sorted(read)},
+            "labels": len(labels),
+        },
     )
 
 
@@ -176,6 +204,7 @@ def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 7, 11)) -> Claim:
         write_parquet(root / "mined" / "queries.parquet", [], Query)
         params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         params["generate"] |= {"writer": "ideas", "samples": 1}
+        params["generate"]["ranking"]["ours_first"] = False
         params["llm"] |= {"cache": str(root / "calls.sqlite"), "concurrency": 1}
         params["llm"]["roles"]["generator"] |= {"base_url": endpoint.base_url}
         (root / "params.yaml").write_text(yaml.safe_dump(params))
@@ -207,40 +236,104 @@ def _made_up(job: str) -> Statement:
 
 
 @app.command()
-def compare(mined: Path = Path("data/mined"), count: int = 40, params: Path = Path("params.yaml")) -> None:
-    """Write benchmarks/results/generate_models.json: share of first samples that each local model gets accepted."""
+def compare(
+    mined: Path = Path("data/mined"),
+    count: int = 40,
+    params: Path = Path("params.yaml"),
+    sheet: Path = Path("data/compared.jsonl"),
+) -> None:
+    """Write benchmarks/results/generate_models.json: what each local model gets accepted, and how much of it is good.
+
+    The accepted questions and our own for the same statements stand in `sheet`, mixed and without saying what wrote
+    them. A second call, with their labels in benchmarks/labels/compared_questions.jsonl, adds the shares of good ones.
+    """
     config = load_section(params, "generate", GenerateConfig)
     rules = load_section(params, "validate", ValidateConfig).rules
     settings = load_llm(params)
     statements = list(read_parquet(mined / "statements.parquet", Statement))
     topics = find_topics(statements, count, rules).kept
+    encode = partial(embed, dtype=config.encoder_dtype)
+    asked_for_all = config.model_copy(update={"ranking": config.ranking.model_copy(update={"ours_first": False})})
+    kinds = TARGET_KINDS[1:]
+    texts: dict[str, list[Compared]] = {
+        "templates": [Compared(t, k, ours(t, k, rotate=True)[0].text) for t in topics for k in kinds]
+    }
     claims = []
-    for model in settings.local.models:
+    for model, entry in settings.local.models.items():
         role = settings.role(config.role).model_copy(update={"base_url": "local", "model": model})
-        composer = Composer(topics, statements, [], partial(embed, dtype=config.encoder_dtype), config, rules)
+        composer = Composer(topics, statements, [], encode, asked_for_all, rules)
         with Client(config.role, settings.model_copy(update={"roles": {config.role: role}})) as client:
             written = Writer(client, ROOT / "prompts", config).write(composer.lacking(topics), 0, lambda done: None)
-        accepted = Counter[str]()
         for item in written:
             composer.add(item.topic, item.questions)
-        for _, missing in composer.lacking(topics):
-            accepted.subtract(str(kind) for kind in missing)
-        kinds = [str(kind) for kind in TARGET_KINDS[1:]]
-        total = {kind: len(topics) + accepted[kind] for kind in kinds}
-        low, high = wilson(sum(total.values()), len(topics) * len(kinds))
+        chosen = [q for topic in topics for q in composer.written(topic)]
+        texts[model] = [Compared(t, q.kind, q.text) for t in topics for q in composer.written(t)]
+        asked = len(topics) * len(kinds)
+        low, high = wilson(len(chosen), asked)
         claims.append(
             Claim(
-                f"generate.accepted_share.{model}",
-                sum(total.values()) / (len(topics) * len(kinds)),
+                f"generate.models.{model}.accepted",
+                len(chosen) / asked,
                 "share",
                 low,
                 high,
-                len(topics) * len(kinds),
+                asked,
                 "questions of the first sample that pass the rules and the ranking",
-                {"accepted": total, "rejected_by_rule": dict(composer.rejections), "topics": len(topics)},
+                {
+                    "license": entry.license,
+                    "accepted": dict(Counter(q.kind.value for q in chosen)),
+                    "rejected_by_rule": dict(composer.rejections.most_common()),
+                    "unusable_replies": sum(len(item.errors) for item in written),
+                    "topics": len(topics),
+                },
             )
         )
+    _write_sheet(sheet, [row for rows in texts.values() for row in rows])
+    claims += [claim for origin, rows in texts.items() if (claim := _good_share(origin, rows)) is not None]
     write("generate_models", f"python -m benchmarks.generate compare --count {count}", claims)
+
+
+class Compared(NamedTuple):
+    """A question for a topic."""
+
+    topic: Topic
+    kind: QuestionKind
+    text: str
+
+    @property
+    def id(self) -> str:
+        """What a label is about."""
+        return content_id(self.topic.id, self.kind, self.text)
+
+
+def _write_sheet(path: Path, rows: Sequence[Compared]) -> None:
+    """The questions in an order that tells nothing about what wrote them."""
+    distinct = {row.id: row for row in rows}
+    with atomic_write(path, "w") as file:
+        for id_, row in sorted(distinct.items()):
+            said, kind = row.topic.statement.self_contained, row.topic.kind.name
+            shown = {"id": id_, "said": said, "type": kind, "target": row.topic.target, row.kind.value: row.text}
+            file.write(json.dumps(shown) + "\n")
+
+
+def _good_share(origin: str, rows: Sequence[Compared]) -> Claim | None:
+    """Share of the questions of one origin that were read as good; None unless all of them were read."""
+    if not COMPARED.exists():
+        return None
+    labels = {row["id"]: row["good"] for row in map(json.loads, COMPARED.read_text(encoding="utf-8").splitlines())}
+    if not rows or not all(row.id in labels for row in rows):
+        return None
+    good = sum(labels[row.id] for row in rows)
+    low, high = wilson(good, len(rows))
+    by_kind = {
+        kind.value: [sum(labels[r.id] for r in own), len(own)]
+        for kind in TARGET_KINDS[1:]
+        for own in [[r for r in rows if r.kind is kind]]
+    }
+    note = "the target answers a rephrased question, a good answer to the others depends on it; origin hidden"
+    return Claim(
+        f"generate.models.{origin}.good", good / len(rows), "share", low, high, len(rows), note, {"by_kind": by_kind}
+    )
 
 
 if __name__ == "__main__":

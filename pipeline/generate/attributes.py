@@ -23,13 +23,14 @@ _MACROS = {
     "{PLACE}": r"(?-i:[A-Z])[\w.'-]*(?:,? (?-i:[A-Z])[\w'-]*){0,3}",
 }
 _DETERMINERS = re.compile(
-    r"^(?:(?:an?|the|my|our|some|any|own|one of the|kind of|sort of|like|about|around|also|very|really|"
+    r"^(?:(?:started|founded|opened|launched|an?|the|my|our|some|any|own|one of the|kind of|sort of|like|about|around|"
+    r"also|very|really|"
     r"(?:book|novel|film|movie|series|song|game|show)s?(?=\s+['‘\"]))\s+)+",
     re.IGNORECASE,
 )
 _HARD_STOP = re.compile(
     r"[.;:!?()\[\]{}\"“”|/]\s|[.;:!?()\[\]{}\"“”|]+$|[;:!?()\[\]{}\"“”|]|,(?!\d)|\s[-–—]+\s|"
-    r"['’](?=\s|$)|"
+    r"['’](?=\s|$)|\s(?:that|so|very|too) much\b|"
     r"\s(?:but|because|since|so|although|though|which|who|where|while|if|when|however|except|unless|otherwise)\b|"
     r"\s(?:and|or)\s(?:(?:I|i|we|it|he|she|they|am|have|has|had|want|need|would|my|our|can|could|do|don't|was|will|would|"
     r"looking|working|trying|currently|also|now|then|not|is|are|live|work|like|love|this|that|there|how|what|please)\b)"
@@ -216,12 +217,15 @@ def clip(text: str, *, loose: bool, max_words: int) -> str | None:
     count = len(words(text))
     if not 1 <= count <= max_words or not content_stems(text) - _EMPTY_HEADS or words(text)[-1] in _EMPTY_HEADS:
         return None
+    if not loose and set(words(text)) <= _EMPTY_ALONE | _EMPTY_HEADS:
+        return None
     return None if count == 1 and text.casefold() in _EMPTY_ALONE else text
 
 
 _EMPTY_ALONE = frozenset(
     "company startup business firm agency shop store learn get always make do change start help create build work team "
-    "grow save money exams exam home something first second full learning playing working dealing".split()
+    "grow save money exams exam home something first second full learning playing working dealing keep improving "
+    "researching writing website site platform other".split()
 )
 
 

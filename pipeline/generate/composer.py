@@ -28,17 +28,17 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "belief": ("leisure", "relationships"),
     "constraint": ("travel", "shopping", "productivity", "home", "leisure"),
     "diet": ("food",),
-    "family": ("travel", "leisure", "home", "money", "shopping"),
-    "goal": ("learning", "career", "productivity", "money", "health"),
+    "family": ("travel", "leisure", "home", "money", "shopping", "productivity"),
+    "goal": ("learning", "career", "money", "health"),
     "habit": ("productivity", "health"),
     "health": ("health", "food"),
     "hobby": ("leisure", "entertainment", "shopping", "health"),
     "identity": ("leisure", "health", "career", "relationships"),
-    "language": ("learning", "travel", "entertainment"),
+    "language": ("learning", "entertainment"),
     "location": ("travel", "leisure", "food", "home"),
     "pet": ("travel", "home"),
     "possession": ("home", "technology", "shopping"),
-    "profession": ("career", "business"),
+    "profession": ("career", "business", "money"),
     "skill": ("career", "money", "learning"),
     "studies": ("learning", "career"),
     "taste": ("leisure", "entertainment", "shopping", "food"),
@@ -71,6 +71,7 @@ class Composer:
         self._encode = _Memory(encode)
         self._config = config
         self._rules = rules
+        self._topics = topics
         self._bare = {topic.id: topic.bare() for topic in topics}
         self._accepted: dict[str, dict[QuestionKind, list[Ranked]]] = {t.id: {k: [] for k in _WRITTEN} for t in topics}
         self._queries = [query for query in queries if _stands_alone(query.text, config.matching.max_words)]
@@ -84,12 +85,18 @@ class Composer:
         self._vocabulary = (
             {stem for text in known for stem in stems(text)} if config.ranking.known_words_only else set()
         )
-        for topic in topics:
-            self._accepted[topic.id][K.IMPLICIT] += self._mined(topic)
+        for topic, ranked in _spread(topics, map(self._mined, topics), config.matching.max_uses):
+            self._accepted[topic.id][K.IMPLICIT].append(ranked)
+
+    def written(self, topic: Topic) -> list[DraftQuestion]:
+        """The accepted candidate of each kind, the best one; kinds without one are left out."""
+        best = (max(found, key=lambda r: r.score, default=None) for found in self._accepted[topic.id].values())
+        return [ranked.question for ranked in best if ranked is not None]
 
     def lacking(self, topics: Iterable[Topic]) -> list[tuple[Topic, frozenset[QuestionKind]]]:
         """Topics for which some kind has no accepted candidate, with those kinds."""
-        open_kinds = [(t, frozenset(k for k in _WRITTEN if not self._accepted[t.id][k])) for t in topics]
+        kinds = [K.REPHRASED] if self._config.ranking.ours_first else _WRITTEN
+        open_kinds = [(t, frozenset(k for k in kinds if not self._accepted[t.id][k])) for t in topics]
         return [(topic, kinds) for topic, kinds in open_kinds if kinds]
 
     def add(self, topic: Topic, candidates: Sequence[DraftQuestion]) -> None:
@@ -105,6 +112,8 @@ class Composer:
         """Why a sample that keeps the rules is not taken; stricter than the rules, for ours are always at hand."""
         if score < getattr(self._config.ranking, question.kind.value):
             yield "ranking"
+        elif question.kind is not K.REPHRASED and self._rank(topic, question) > self._config.ranking.max_rank:
+            yield "vague"
         if _roots(topic.target) & _roots(question.text):
             yield "half_leak"
         if _DANGLING & set(words(question.text)):
@@ -160,6 +169,13 @@ class Composer:
                 found.append(Ranked(2.0 + float(to_question[index] + to_statement[index]), question))
         return found
 
+    def _rank(self, topic: Topic, question: DraftQuestion) -> int:
+        """Rank of the topic's statement for a question among those of other attribute types: 1 where none is closer."""
+        others = [other.statement.self_contained for other in self._topics if other.kind.name != topic.kind.name]
+        vectors = self._encode([topic.statement.self_contained, *others])
+        close = vectors @ self._encode([question.text])[0]
+        return 1 + int((close[1:] > close[0]).sum())
+
     def _scores(self, topic: Topic, candidates: Sequence[DraftQuestion]) -> list[float]:
         """Closeness of each candidate: a rephrased question to our direct ones, others to the statement."""
         vectors = self._encode([candidate.text for candidate in candidates])
@@ -191,6 +207,19 @@ class Composer:
         texts = [topic.statement.self_contained, *_all_questions(topic.kind)]
         relevance: Vectors = self._query_vectors @ self._encode(texts).T
         return relevance
+
+
+def _spread(topics: Sequence[Topic], found: Iterable[list[Ranked]], most: int) -> Iterator[tuple[Topic, Ranked]]:
+    """The best mined query of each topic, the closest pairs first; no query for more than `most` topics."""
+    pairs = [(topic, ranked) for topic, own in zip(topics, found, strict=True) for ranked in own]
+    served: set[str] = set()
+    uses: Counter[str | None] = Counter()
+    for topic, ranked in sorted(pairs, key=lambda pair: (-pair[1].score, pair[0].id)):
+        query = ranked.question.query_id
+        if topic.id not in served and uses[query] < most:
+            served.add(topic.id)
+            uses[query] += 1
+            yield topic, ranked
 
 
 _DANGLING = frozenset(["it", "its", "this", "that", "these", "those", "them", "they"])

@@ -16,6 +16,8 @@ class MatchingConfig(Section):
     """An implicit query must be this close to an implicit question we wrote for the attribute type ..."""
     min_to_statement: float = Field(ge=-1, le=1)
     """... and this close to the statement."""
+    max_uses: int = Field(ge=1)
+    """Topics that one mined query may be an implicit question of; the closest ones get it."""
     max_irrelevant: float = Field(ge=-1, le=1)
     """An irrelevant query must stay below this to the statement and to all questions of the attribute type."""
     max_unstated: float = Field(ge=-1, le=1)
@@ -33,6 +35,12 @@ class RankingConfig(Section):
     """A generated implicit question must be this close to the statement."""
     product: float = Field(ge=-1, le=1)
     """A generated product question must be this close to the statement."""
+    max_rank: int = Field(ge=1)
+    """The statement's rank by closeness to a generated implicit or product question, among the statements of other
+    attribute types, must not be beyond this: a question close to many statements depends on none."""
+    ours_first: bool
+    """Whether implicit and product questions that we wrote are taken before generated ones, which are then not asked
+    for; small models write weaker ones."""
     known_words_only: bool
     """Whether a sample may only use words that stand in mined texts or in our questions; small models invent words."""
 

@@ -79,6 +79,9 @@ class Client:
         if self.role.base_url == LOCAL:
             self._weights = weights(config.local, self.role.model, config.cache.parent)
             self._identity["weights"] = fingerprint(self._weights)
+            template = config.local.models[self.role.model].chat_template
+            if template is not None:
+                self._identity["chat_template"] = template
         self._cache = Cache(config.cache)
         self._spent_usd = self._cache.spent_usd()
         self._reserved_usd = 0.0

@@ -66,6 +66,10 @@ class LocalModel(Section):
     """Import names of the packages that hold the parts; empty where `package` holds the whole file."""
     install: str
     """The command that installs it, shown when it is missing."""
+    license: str
+    """Licence of the weights."""
+    chat_template: str | None
+    """Jinja template that turns messages into a prompt, for base models; null takes the one in the file."""
 
 
 class Local(Section):

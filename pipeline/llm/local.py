@@ -74,7 +74,9 @@ def local_server(config: Local, model: str, path: Path) -> Iterator[str]:
     # Spinning OpenMP threads stall for seconds as soon as another process wants a core; the variable is read
     # when the library loads, hence a process of its own.
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
-    arguments = [str(path), model, str(config.threads), str(config.slots), str(config.context)]
+    entry = config.models.get(model)
+    template = (entry and entry.chat_template) or ""
+    arguments = [str(path), model, template, str(config.threads), str(config.slots), str(config.context)]
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.llm.local", *arguments],
         stdin=subprocess.PIPE,
@@ -104,7 +106,7 @@ def _address(process: subprocess.Popen[str], timeout_s: float) -> str:
     raise EndpointError("The embedded llama.cpp server did not start; is the GGUF file whole?")
 
 
-def _serve(path: str, model: str, threads: int, slots: int, context: int) -> None:
+def _serve(path: str, model: str, template: str, threads: int, slots: int, context: int) -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -114,6 +116,7 @@ def _serve(path: str, model: str, threads: int, slots: int, context: int) -> Non
     params.n_parallel = slots
     params.n_ctx = context * slots
     params.verbosity = -1
+    params.chat_template = template
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
     server = xllamacpp.Server(params)
@@ -124,4 +127,4 @@ def _serve(path: str, model: str, threads: int, slots: int, context: int) -> Non
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6]))
+    _serve(sys.argv[1], sys.argv[2], sys.argv[3], *map(int, sys.argv[4:7]))

@@ -19,7 +19,7 @@ FOUND = [
     ("I work at a hospital.", "profession", "employer", "hospital"),
     ("I work in marketing as a team lead.", "profession", "field of work", "marketing"),
     ("I study mechanical engineering in Porto.", "studies", "field of study", "mechanical engineering"),
-    ("I have a bachelor's degree in physics and need a job.", "studies", "field of study", "physics"),
+    ("I have a bachelor's degree in physics and need a job.", "studies", "degree subject", "physics"),
     ("i am in 10th grade", "studies", "year of study", "10th grade"),
     ("I am new to programming.", "skill", "weak area", "programming"),
     ("I am a Python beginner.", "skill", "weak area", "Python"),

