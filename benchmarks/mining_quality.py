@@ -37,8 +37,12 @@ from pipeline.mine.train import (
 
 SAMPLES = 1000
 """Bootstrap samples."""
-TARGET: dict[Kind, float] = {"statement": 0.85, "query": 0.9}
-"""Precision that the threshold reaches among the users it is chosen on; queries have few labels, hence the margin."""
+TARGET: dict[Kind, float] = {"statement": 0.87, "query": 0.9}
+"""Precision that the threshold reaches among the users it is chosen on.
+
+Both lie above the 0.85 aimed for: the least threshold that reaches a precision on some users reaches less on others,
+the more so the fewer labels there are.
+"""
 TABLE = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 """Fixed thresholds of the table of precision and recall."""
 
