@@ -26,6 +26,9 @@ from pipeline.mine.shards import ShardStore, open_store
 
 R = TypeVar("R", Statement, Query)
 
+ROWS_PER_GROUP = 1000
+"""Rows that are held and converted at a time; with more of them, dropped rows would outweigh everything else."""
+
 
 def run(settings: MineSettings, out: Path, cache: Path) -> dict[str, Any]:
     """Mine every source of `settings` into `out`; returns the report, which is also written.
@@ -144,10 +147,15 @@ def _write(store: ShardStore, shards: int, settings: MineSettings, out: Path) ->
     reasons: Counter[str] = Counter()
     written = {
         "statements": write_parquet(
-            out / "statements.parquet", _tally(_with_history(statements), families, "family"), Statement
+            out / "statements.parquet",
+            _tally(_with_history(statements), families, "family"),
+            Statement,
+            rows_per_group=ROWS_PER_GROUP,
         ),
-        "queries": write_parquet(out / "queries.parquet", queries.rows(), Query),
-        "dropped": write_parquet(out / "dropped.parquet", _tally(dropped, reasons, "reason"), Dropped),
+        "queries": write_parquet(out / "queries.parquet", queries.rows(), Query, rows_per_group=ROWS_PER_GROUP),
+        "dropped": write_parquet(
+            out / "dropped.parquet", _tally(dropped, reasons, "reason"), Dropped, rows_per_group=ROWS_PER_GROUP
+        ),
     }
     return {
         **{name: counts[name] for name in sorted(counts)},
