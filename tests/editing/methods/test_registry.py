@@ -13,6 +13,7 @@ from editing.lm.load import LM
 from editing.methods.base import Fact, Resources, User
 from editing.methods.registry import CONFIGS, METHODS, create, load_config, method_class
 from editing.patches.apply import applied
+from editing.patches.gate import GATE
 from editing.patches.patch import Patch
 from pipeline.core.config import read_yaml
 from pipeline.core.errors import ConfigError
@@ -28,6 +29,12 @@ def fitted(name: str, lm: LM, users: list[User], resources: Resources, **setting
     little = {"steps": 8, "contexts": ("", "Hello!", "One more thing."), "null_space_below": 0.5, **settings}
     known = {key: value for key, value in little.items() if key in type(config).model_fields}
     return create(name, config.model_copy(update=known), resources).fit(lm, users)
+
+
+def unwritten(patch: Patch) -> Patch:
+    """The patch with the same prompts and gate, and nothing written into the model."""
+    tensors = {key: t if key == GATE else torch.zeros_like(t) for key, t in patch.tensors.items()}
+    return Patch(patch.manifest, tensors if patch.manifest.kind == "low_rank" else {})
 
 
 def answers(lm: LM, patches: list[Patch], asked: list[tuple[int, str]], batch_size: int = 8) -> list[str]:
@@ -166,7 +173,8 @@ def test_an_edit_raises_the_log_probability_of_the_target(
     name: str, lm: LM, users: list[User], resources: Resources
 ) -> None:
     # With one context the mean key is the key of the question itself, so the closed form is exact for it.
-    patches = fitted("none", lm, users, resources) + fitted(name, lm, users, resources, contexts=("",))
+    edited = fitted(name, lm, users, resources, contexts=("",))
+    patches = [*map(unwritten, edited), *edited]
     assert [patch.manifest.failure for patch in patches] == [None] * 6
     with applied(lm, patches) as responder:
         facts = [user.facts[0] for user in users] * 2
