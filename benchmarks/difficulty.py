@@ -21,9 +21,9 @@ import numpy as np
 import typer
 
 from benchmarks.claims import ROOT, Claim, write
-from editing.judges.base import Item
 from editing.judges.config import JudgeConfig
 from editing.judges.registry import load_judge
+from editing.judging import item_of
 from editing.lm.load import load
 from editing.methods.base import Resources
 from editing.methods.registry import create, load_config
@@ -90,17 +90,7 @@ def answered(asked: Sequence[Pair], model: str) -> list[bool | None]:
             batch_size=settings.batch_size,
         )
     items = [
-        Item(
-            kind=question.kind,
-            question=question.text,
-            statement=preference.statement,
-            attribute_type=preference.attribute_type,
-            target=preference.target,
-            aliases=preference.aliases,
-            accepted=question.accepted,
-            reply=reply.text,
-        )
-        for (preference, question), reply in zip(asked, replies, strict=True)
+        item_of(preference, question, reply.text) for (preference, question), reply in zip(asked, replies, strict=True)
     ]
     rulings = load_judge("exact", load_section(ROOT / "params.yaml", "judge", JudgeConfig)).rule(items)
     return [None if ruling.verdict == "unscored" else ruling.verdict == "correct" for ruling in rulings]

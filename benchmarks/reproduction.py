@@ -24,9 +24,9 @@ import typer
 
 from benchmarks import published_protocol
 from benchmarks.claims import HOLDS, ROOT, Claim, write
-from editing.judges.base import Item
 from editing.judges.config import JudgeConfig
 from editing.judges.registry import load_judge
+from editing.judging import item_of
 from editing.lm.load import LM, load
 from editing.methods.base import Resources
 from editing.methods.registry import create, load_config
@@ -215,10 +215,7 @@ def _verdicts(
         rule = published_protocol.lenient if judge == "lenient" else published_protocol.substrings
         right = rule(texts, targets)
     else:
-        items = [
-            Item(q.kind, q.text, p.statement, p.attribute_type, p.target, p.aliases, q.accepted, text)
-            for p, q, text in rows
-        ]
+        items = [item_of(preference, question, text) for preference, question, text in rows]
         rulings = load_judge(judge, judging).rule(items)
         right = [None if ruling.verdict == "unscored" else ruling.verdict == "correct" for ruling in rulings]
     return [(q.user_id, str(q.kind), good) for (_, q, _), good in zip(rows, right, strict=True)]

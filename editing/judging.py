@@ -113,19 +113,22 @@ def join(
         preference, question = preferences.get(answer.preference_id), questions.get(answer.question_id)
         if preference is None or question is None:
             raise InputError(f"{where}: answer to question {answer.question_id} is not of this data set.")
-        items.append(
-            Item(
-                kind=question.kind,
-                question=question.text,
-                statement=preference.statement,
-                attribute_type=preference.attribute_type,
-                target=preference.target,
-                aliases=preference.aliases,
-                accepted=question.accepted,
-                reply=answer.text,
-            )
-        )
+        items.append(item_of(preference, question, answer.text))
     return items
+
+
+def item_of(preference: Preference, question: Question, reply: str) -> Item:
+    """What the judges may see of a reply to a question about a preference."""
+    return Item(
+        kind=question.kind,
+        question=question.text,
+        statement=preference.statement,
+        attribute_type=preference.attribute_type,
+        target=preference.target,
+        aliases=preference.aliases,
+        accepted=question.accepted,
+        reply=reply,
+    )
 
 
 def judged(judge: Judge, answers: Sequence[Answer], items: Sequence[Item], partial: Path, chunk: int) -> list[Verdict]:
