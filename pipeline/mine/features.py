@@ -1,4 +1,4 @@
-"""What the detector reads of a candidate: two embeddings, words, and facts about the sentence and its message."""
+"""What the detector reads of a candidate: an embedding, words, and facts about the sentence and its message."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.embedding import Precision, Vectors, embed
+from pipeline.embedding import Vectors
 from pipeline.mine.candidates import Candidate
 from pipeline.mine.labels.sample import DURABLE
 from pipeline.mine.structure import TurnShape
 
 Matrix = npt.NDArray[np.float32]
 """Rows of numbers."""
+LAYERS_READ = 3
+"""Layers of MiniLM whose mean the detector reads: further up, what a sentence speaks of outweighs how it speaks."""
 BUCKETS = 1 << 14
 """Columns that the words and word pairs of the sentence are hashed into; as many again hold those around it."""
 MOST_WORDS = 60
@@ -92,9 +94,7 @@ class Features:
     """What the detector reads, one row a candidate."""
 
     sentence: Vectors
-    """Embeddings of the sentences, shape (n, 384)."""
-    lead: Vectors
-    """Embeddings of how the user's first message begins, shape (n, 384)."""
+    """Embeddings of the sentences after LAYERS_READ layers, shape (n, 384)."""
     place: Matrix
     """Lexical and structural columns, scaled, shape (n, len(NAMES))."""
     words: tuple[tuple[int, ...], ...]
@@ -106,20 +106,16 @@ class Features:
         """The features of some rows, in that order."""
         return Features(
             self.sentence[rows],
-            self.lead[rows],
             self.place[rows],
             tuple(self.words[row] for row in rows),
             tuple(self.around[row] for row in rows),
         )
 
 
-def features_of(candidates: Sequence[Candidate], dtype: Precision) -> Features:
-    """The features of `candidates`; `dtype` is the precision of the embeddings."""
-    leads = list(dict.fromkeys(candidate.lead for candidate in candidates))
-    number = {lead: row for row, lead in enumerate(leads)}
+def features_of(candidates: Sequence[Candidate], sentence: Vectors) -> Features:
+    """The features of `candidates`; `sentence` holds the embeddings of their sentences."""
     return Features(
-        sentence=embed([candidate.text for candidate in candidates], dtype=dtype),
-        lead=embed(leads, dtype=dtype)[[number[candidate.lead] for candidate in candidates]],
+        sentence=sentence,
         place=places(candidates),
         words=tuple(hashed_words(candidate.text) for candidate in candidates),
         around=tuple(words_around(candidate) for candidate in candidates),
