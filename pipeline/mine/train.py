@@ -33,7 +33,7 @@ MACHINE_C = 2.0
 """C of scikit-learn's SVC."""
 PREFILTER_C = 2.0
 """C of scikit-learn's LogisticRegression for the prefilters."""
-KEPT_SHARE = {"statement": 0.1, "query": 0.4}
+KEPT_SHARE = {"statement": 0.08, "query": 0.4}
 """Share of the sentences within reach that each prefilter lets through."""
 CHOSEN_WEIGHT = 1.5
 """Weight in training of a sentence that was chosen because an earlier detector found it hard; a drawn one has 1."""
