@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -148,18 +149,19 @@ def hashed_around(lead: str, head: str) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1024)
 def _columns_around(place: str, text: str) -> frozenset[int]:
-    return frozenset(BUCKETS + zlib.crc32(f"{place} {gram}".encode()) % BUCKETS for gram in _grams(text))
+    begun = zlib.crc32(f"{place} ".encode())
+    return frozenset([BUCKETS + zlib.crc32(gram.encode(), begun) % BUCKETS for gram in _grams(text)])
 
 
 def _grams(text: str) -> set[str]:
     words = ["#" if word.isdigit() else word for word in _WORD.findall(text.lower().replace("’", "'"))[:MOST_WORDS]]
     framed = ["<s>", *words, "</s>"]
-    return {*framed, *(f"{left} {right}" for left, right in zip(framed, framed[1:], strict=False))}
+    return {*framed, *map(" ".join, pairwise(framed))}
 
 
 def words_score(weights: npt.NDArray[np.float32], *halves: Sequence[int]) -> float:
     """What words add to a linear score: the weights of each half, summed and divided by the root of their number."""
-    return sum(float(weights[list(half)].sum()) / math.sqrt(len(half)) for half in halves if half)
+    return sum(float(weights.take(half).sum()) / math.sqrt(len(half)) for half in halves if half)
 
 
 def word_matrix(features: Features) -> Any:
