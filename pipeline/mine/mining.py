@@ -114,7 +114,7 @@ def find(conversations: Iterable[Conversation]) -> Found:
             clock.lap("language")
             found += [Sighting(candidate, origin) for candidate in here]
     counts.update(f"candidates.{one.candidate.kind}" for one in found)
-    return Found(found, counts, clock.seconds)
+    return Found(found, counts, clock.seconds())
 
 
 def warm_up(settings: MineSettings) -> None:
@@ -152,7 +152,7 @@ def judge(shard: Found, settings: MineSettings) -> ShardResult:
         vectors=vectors,
         dropped=[outcome for outcome in outcomes if isinstance(outcome, Dropped)],
         counts=shard.counts,
-        seconds=shard.seconds | clock.seconds,
+        seconds=shard.seconds | clock.seconds(),
     )
 
 
