@@ -107,5 +107,5 @@ def tag(
     return "medium" if found else "hard"
 
 
-def _share(of: set[str], within: set[str]) -> float:
+def _share(of: frozenset[str], within: frozenset[str]) -> float:
     return round(len(of & within) / len(of), 4) if of else 0.0
