@@ -38,7 +38,8 @@ _HARD_STOP = re.compile(
 _SOFT_STOP = re.compile(
     r"\s(?:that|including|with|without|for|from|as|at|in|on|to|by|about|than|over|per|named|called|looking|working|trying|based|"
     r"speciali[sz]ing|focus(?:s?ed|s?ing)|doing|going|living|running|using|is|are|was|were|has|have|had|would|will|can|"
-    r"(?:and|or) (?:an?|the|my|some)|needs?|wants?|very much|a lot|more than|right now|now|too|well|right|currently|myself|already|recently|"
+    r"(?:and|or) (?:an?|the|my|some)|needs?|wants?|very much|a lot|more than|right now|now|too|well|right|currently|"
+    r"myself|already|recently|"
     r"anymore|every|since|after|before|during|until|especially|like|such|years?|because|instead|here|there|now)\b"
 )
 _LOOSE_STOP = re.compile(r"\s(?:before|after|as well|too|anymore|and (?!\w+ (?:and|$))|that|with my|in order)\b")

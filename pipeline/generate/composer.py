@@ -29,9 +29,9 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "constraint": ("travel", "shopping", "productivity", "home", "leisure"),
     "diet": ("food",),
     "family": ("travel", "leisure", "home", "money", "shopping", "productivity"),
-    "goal": ("learning", "career", "money", "health"),
+    "goal": ("learning", "career", "money", "health", "productivity"),
     "habit": ("productivity", "health"),
-    "health": ("health", "food"),
+    "health": ("health", "food", "travel"),
     "hobby": ("leisure", "entertainment", "shopping", "health"),
     "identity": ("leisure", "health", "career", "relationships"),
     "language": ("learning", "entertainment"),
@@ -40,10 +40,10 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "possession": ("home", "technology", "shopping", "travel"),
     "profession": ("career", "business", "money"),
     "skill": ("career", "money", "learning", "entertainment"),
-    "studies": ("learning", "career"),
+    "studies": ("learning", "career", "money"),
     "taste": ("leisure", "entertainment", "shopping", "food"),
 }
-"""Topics of mined queries whose good answer can depend on a fact, by the attribute type's families."""
+"""Topics of mined queries whose good answer can depend on a fact, by the attribute type's first family."""
 
 
 class Ranked(NamedTuple):
@@ -149,7 +149,6 @@ class Composer:
         if not self._queries:
             return []
         limits = self._config.matching
-        topics = {about for family in topic.kind.families for about in TOPICS.get(family, ())}
         to_question = (self._query_vectors @ self._encode(topic.kind.implicit).T).max(axis=1)
         to_statement = self._query_vectors @ self._encode([topic.statement.self_contained])[0]
         found: list[Ranked] = []
@@ -164,7 +163,7 @@ class Composer:
                 query_id=query.id,
                 accepted=(topic.target, *topic.aliases),
             )
-            suits = query.topic in topics and not _names_something(query.text)
+            suits = query.topic in TOPICS.get(topic.kind.families[0], ()) and not _names_something(query.text)
             if suits and not self._faults(topic, question):
                 # A mined query is taken before any generated one, whatever their cosines: those stay below 2.
                 found.append(Ranked(2.0 + float(to_question[index] + to_statement[index]), question))

@@ -48,6 +48,15 @@ FOUND = [
     ("My native language is Polish.", "language", "native language", "Polish"),
     ("I'm 34 years old.", "identity", "age", "34"),
     ("I'm an introvert and a perfectionist.", "identity", "personality trait", "introvert"),
+    ("I have a plumbing and heating business.", "profession", "business", "plumbing and heating business"),
+    ("Our company is an agent for exchange students.", "profession", "business", "agent for exchange students"),
+    ("I run a blog about old clocks.", "hobby", "online project", "blog about old clocks"),
+    ("We are a team of six.", "profession", "team size", "six"),
+    ("I'm studying for the bar exam.", "studies", "upcoming challenge", "bar exam"),
+    ("My thesis is about bird migration in Europe.", "studies", "research topic", "bird migration in Europe"),
+    ("I'm learning Python.", "skill", "learning subject", "Python"),
+    ("I never miss a walk with my 4 year old son.", "family", "children", "4 year old son"),
+    ("I have broad experience in tax law and a large network.", "skill", "main skill", "tax law"),
 ]
 
 NOTHING = [
@@ -57,6 +66,10 @@ NOTHING = [
     "I'm sourcing for a software engineer in Bangalore.",
     "I want to learn more.",
     "I work for a company.",
+    "We have a new startup.",
+    "I run a small business.",
+    "I am studying the city Male.",
+    "I have three hours in Lisbon.",
     "I'm working in Denmark.",
     "Thank you for the answer.",
     "",
