@@ -56,7 +56,7 @@ FOUND = [
     ("My thesis is about bird migration in Europe.", "studies", "research topic", "bird migration in Europe"),
     ("I'm learning Python.", "skill", "learning subject", "Python"),
     ("I never miss a walk with my 4 year old son.", "family", "children", "4 year old son"),
-    ("I have broad experience in tax law and a large network.", "skill", "main skill", "tax law"),
+    ("I have vast experience in tax law and a large network.", "skill", "main skill", "tax law"),
 ]
 
 NOTHING = [
