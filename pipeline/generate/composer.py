@@ -30,7 +30,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "diet": ("food",),
     "family": ("travel", "leisure", "home", "money", "shopping", "productivity"),
     "goal": ("learning", "career", "money", "health", "productivity"),
-    "habit": ("productivity", "health"),
+    "habit": ("health",),
     "health": ("health", "food", "travel"),
     "hobby": ("leisure", "entertainment", "shopping", "health"),
     "identity": ("leisure", "health", "career", "relationships"),
