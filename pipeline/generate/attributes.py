@@ -19,7 +19,8 @@ _MACROS = {
     "{IAM}": r"\bI(?:\s+am|['’]m|m)\s+(?:(?:also|currently|just|actually|really|now|still|basically|both)\s+)?",
     "{IHAVE}": r"\b(?:I|we)(?:\s+have|['’]ve)(?:\s+got)?\s+(?:(?:also|currently|just|actually|really|now|always)\s+)?",
     "{NP}": r"(?:(?!(?:and|or|in|at|for|of|to|with|who|that|which|on|from|is|are|was|i|we|but|as|by|where|want|have|am|"
-    r"work|need|like|love|live|looking|trying|about|not|called|working)\b)[\w&'/+#.-]+ ){0,5}",
+    r"work|need|like|love|live|looking|trying|about|not|called|working|"
+    r"running|building|making|selling)\b)[\w&'/+#.-]+ ){0,5}",
     "{PLACE}": r"(?-i:[A-Z])[\w.'-]*(?:,? (?-i:[A-Z])[\w'-]*){0,3}",
 }
 _DETERMINERS = re.compile(
@@ -44,8 +45,12 @@ _SOFT_STOP = re.compile(
 )
 _LOOSE_STOP = re.compile(r"\s(?:before|after|as well|too|anymore|and (?!\w+ (?:and|$))|that|with my|in order)\b")
 _HYPOTHETICAL = re.compile(
-    r"^\W*(?:please )?(?:assume|suppose|imagine|pretend|let's say|lets say|say i|act as|if i|you are)\b", re.IGNORECASE
+    r"^\W*(?:please )?(?:assume|suppose|imagine|pretend|let's say|lets say|say i|act as|if i|you are)\b|"
+    r"\b(?:my role|your role|with you as|you (?:will )?(?:act|play) (?:as|the))\b|"
+    r"\b(?:double|twice|half|times) (?:my|the|his|her) age\b",
+    re.IGNORECASE,
 )
+"""Role-plays and riddles: what is said there need not be true of the user."""
 _LIST_JOINER = re.compile(r"\s+(?:and|or|&)\s+")
 _EMPTY_HEADS = frozenset(
     "one ones thing things stuff lot lots way ways idea ideas something anything everything everyone someone it "
@@ -229,7 +234,8 @@ def _says_nothing(target: str) -> bool:
 _EMPTY_ALONE = frozenset(
     "company startup business firm agency shop store learn get always make do change start help create build work team "
     "grow save money exams exam home something first second full learning playing working dealing keep improving "
-    "researching writing website site platform organization other small big growing successful established".split()
+    "researching writing website site platform organization brand practice label network center centre venture "
+    "app project product other small big growing successful established".split()
 )
 
 
