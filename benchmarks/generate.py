@@ -16,8 +16,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,8 +50,8 @@ from pipeline.llm.testing import fake_endpoint, request_key
 from pipeline.validate.config import ValidateConfig
 
 LABELS = ROOT / "benchmarks" / "labels" / "generated_preferences.jsonl"
-"""One label a line: id and content hash of a preference, four yes-or-no answers of the reader, and which kinds of
-question are not answerable."""
+"""One label a line: id and content hash of a preference, four yes-or-no answers of the reader, which kinds of question
+are not answerable, and the round. Each round read what no earlier one had; faults were removed between them."""
 ASPECTS = ("true_fact", "target_right", "answerable", "no_leak")
 """A preference is good when all four hold.
 
@@ -190,44 +190,58 @@ def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
 
 
 def good_rate(dataset: Path, more: Path) -> Claim | None:
-    """Share of read preferences that are good; None while no label fits the data."""
+    """Share of the preferences of the last round that are good; None where their questions have changed since."""
     contents = {
         content_hash(preference, questions): {q.kind.value: q.origin for q in questions if q.kind in TARGET_KINDS[1:]}
         for preference, questions in readable([dataset, more])
     }
     ours_alone = {content_hash(preference, questions) for preference, questions in released(dataset)}
-    labels = [json.loads(line) for line in LABELS.read_text(encoding="utf-8").splitlines()] if LABELS.exists() else []
-    fitting = [label for label in labels if label["content"] in contents]
-    if not fitting:
-        console.print("generate.good_rate: no label fits the data; print a sheet, read it, and label it anew.")
+    rounds: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for line in LABELS.read_text(encoding="utf-8").splitlines():
+        label = json.loads(line)
+        rounds[label["round"]].append(label)
+    last = rounds[max(rounds)]
+    strays = sum(label["content"] not in contents for label in last)
+    if strays:
+        # Without them the figure would be too good: what was bad is what was changed.
+        console.print(
+            f"generate.good_rate: {strays} of {len(last)} labels fit no preference any more; read a new sheet."
+        )
         return None
-    good = sum(all(label[aspect] for aspect in ASPECTS) for label in fitting)
-    low, high = wilson(good, len(fitting))
-    failed = {aspect: sum(not label[aspect] for label in fitting) for aspect in ASPECTS}
+    good = _good(last)
+    low, high = wilson(good, len(last))
+    failed = {aspect: sum(not label[aspect] for label in last) for aspect in ASPECTS}
     read, bad = Counter[str](), Counter[str]()
-    for label in fitting:
+    for label in last:
         for kind, origin in contents[label["content"]].items():
             read[f"{kind}.{origin}"] += 1
             bad[f"{kind}.{origin}"] += kind in label["bad_kinds"]
     return Claim(
         "generate.good_rate",
-        good / len(fitting),
+        good / len(last),
         "share",
         low,
         high,
-        len(fitting),
+        len(last),
         "random preferences of users whose statements were not read while the questions were written, most of them "
         "beyond the cap of the demo; read once by the language model that wrote the templates; origin not shown",
         {
-            "of_the_demo": [
-                sum(all(label[aspect] for aspect in ASPECTS) for label in fitting if label["content"] in ours_alone),
-                sum(label["content"] in ours_alone for label in fitting),
-            ],
+            "of_the_demo": _good_of(label for label in last if label["content"] in ours_alone),
+            "earlier_rounds": {number: _good_of(labels) for number, labels in sorted(rounds.items())[:-1]},
             "failed_by_aspect": failed,
             "not_answerable_by_kind_and_origin": {key: [bad[key], read[key]] for key in sorted(read)},
-            "labels": len(labels),
         },
     )
+
+
+def _good(labels: Iterable[dict[str, Any]]) -> int:
+    return sum(all(label[aspect] for aspect in ASPECTS) for label in labels)
+
+
+def _good_of(labels: Iterable[dict[str, Any]]) -> list[int]:
+    """How many are good, and of how many."""
+    found = list(labels)
+    return [_good(found), len(found)]
 
 
 def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 7, 11)) -> Claim:
