@@ -8,6 +8,9 @@ validation records (`--split validation` prints them and writes nothing); the te
 
 Rows are kept in the working folder as they are finished: a stopped run goes on where it was, and one with other methods
 adds rows. A row is made again when the data, the method's hyper-parameters or the settings changed, or with --again.
+Methods that take long may be run on fewer preferences: the table shows each method's largest run, and a paired
+difference is taken over the users both have. Rows of the result file that no run here replaces stay where data and
+settings are the same.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import Any
 
 import typer
 
-from benchmarks.claims import ROOT, Claim, write
+from benchmarks.claims import RESULTS, ROOT, Claim, write
 from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
 from editing.methods.base import config_sha256
@@ -141,7 +144,24 @@ class Bench:
 
     def run(self, method: str) -> Path:
         """Folder of a method's run."""
-        return self.work / "runs" / f"{self.model}-{self.split}-{self.preferences}" / method
+        return self.runs / str(self.preferences) / method
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the runs, by number of preferences and method."""
+        return self.work / "runs" / f"{self.model}-{self.split}"
+
+    def key(self, method: str) -> str:
+        """What a row depends on, but for code and number of preferences."""
+        cell = Cell(self.settings, self.model, method)
+        settings = cell.settings.model_dump(exclude={"methods", "models", "checkpoints", "max_preferences"})
+        return content_id(dataset_sha256(self.dataset), config_sha256(cell.config), cell.source, settings)
+
+    def largest(self, method: str) -> Path | None:
+        """The finished run of a method on the most preferences; None where there is none with today's key."""
+        found = [path.parent for path in self.runs.glob(f"*/{method}/scores.json")]
+        found = [run for run in found if json.loads((run / "key.json").read_text(encoding="utf-8")) == self.key(method)]
+        return max(found, key=lambda run: int(run.parent.name), default=None)
 
     @property
     def settings(self) -> EditSettings:
@@ -158,17 +178,11 @@ class Bench:
 
 def measure(bench: Bench, method: str, judge: JudgeConfig, *, again: bool) -> None:
     """Run and judge one method, unless its row is there; the row is judged again in any case, which costs little."""
-    run, cell = bench.run(method), Cell(bench.settings, bench.model, method)
-    key = content_id(
-        dataset_sha256(bench.dataset),
-        config_sha256(cell.config),
-        cell.source,
-        cell.settings.model_dump(exclude={"methods", "models", "checkpoints"}),
-    )
+    run, key = bench.run(method), bench.key(method)
     made = run / "key.json"
     if again or not made.is_file() or json.loads(made.read_text(encoding="utf-8")) != key:
         made.unlink(missing_ok=True)
-        run_cell(cell, bench.dataset, run, bench.work / "cache")
+        run_cell(Cell(bench.settings, bench.model, method), bench.dataset, run, bench.work / "cache")
         write_json(made, key)
     write_json(run / "scores.json", judge_run(bench.dataset, run, judge, bench.work / "cache" / "judge"))
     typer.echo(json.dumps({method: row_of(run)}))
@@ -178,6 +192,7 @@ def row_of(run: Path) -> dict[str, Any]:
     """What the table shows of one method, for each judge, with the interval of the headline."""
     scores, record = (json.loads((run / f"{name}.json").read_text(encoding="utf-8")) for name in ("scores", "run"))
     row: dict[str, Any] = {
+        "key": json.loads((run / "key.json").read_text(encoding="utf-8")),
         "n": record["counts"]["preferences"],
         "failed": record["counts"]["failed_edits"],
         "degenerate": round(scores["degenerate_rate"]["value"], 4),
@@ -193,16 +208,16 @@ def row_of(run: Path) -> dict[str, Any]:
     return row
 
 
-def margins(bench: Bench, methods: Sequence[str], judge: JudgeConfig) -> dict[str, dict[str, Any]]:
+def margins(runs: Mapping[str, Path], judge: JudgeConfig) -> dict[str, dict[str, Any]]:
     """Paired difference of preference_edit's headline to that of each method, by judge, on the users both have."""
     plan = Plan(judge.bootstrap_samples, judge.seed, judge.confidence)
 
     def counts(method: str, name: str) -> Counts:
-        verdicts = read_parquet(bench.run(method) / "verdicts.parquet", Verdict)
+        verdicts = read_parquet(runs[method] / "verdicts.parquet", Verdict)
         return count_kinds(verdict for verdict in verdicts if verdict.judge == name)
 
     found: dict[str, dict[str, Any]] = {}
-    for method in methods:
+    for method in runs:
         for name in judge.judges if method != OURS else ():
             difference = headline_difference(counts(OURS, name), counts(method, name), plan)
             if difference is not None:
@@ -210,10 +225,20 @@ def margins(bench: Bench, methods: Sequence[str], judge: JudgeConfig) -> dict[st
     return found
 
 
-def claims(bench: Bench, methods: Sequence[str], judge: JudgeConfig) -> list[Claim]:
-    """Headline, specificity and recall of preference_edit, and its margin over the best baseline."""
-    table = {method: row_of(bench.run(method)) for method in methods}
-    scores = json.loads((bench.run(OURS) / "scores.json").read_text(encoding="utf-8"))["judges"][JUDGE]
+def claims(bench: Bench, runs: Mapping[str, Path], judge: JudgeConfig, former: Mapping[str, Any]) -> list[Claim]:
+    """Headline, specificity and recall of preference_edit, its margin over the best baseline, and the whole table.
+
+    `former` is the `extra` of an earlier result: its rows with today's keys stand in for methods without a run.
+    """
+    kept = {
+        method: row
+        for method, row in former.get("table", {}).items()
+        if method in METHODS and method not in runs and row.get("key") == bench.key(method)
+    }
+    table = {**kept, **{method: row_of(run) for method, run in runs.items()}}
+    earlier = {method: found for method, found in former.get("margins", {}).items() if method in kept}
+    differences = {**earlier, **margins(runs, judge)}
+    scores = json.loads((runs[OURS] / "scores.json").read_text(encoding="utf-8"))["judges"][JUDGE]
     note = f"test records of the published UPQA, {bench.model}, judge {JUDGE}"
     n = table[OURS]["n"]
     prefix = "edit" if bench.model == MODEL else f"{bench.model}.edit"
@@ -221,8 +246,7 @@ def claims(bench: Bench, methods: Sequence[str], judge: JudgeConfig) -> list[Cla
         Claim(f"{prefix}.{OURS}_{name}", e["value"], "share", e["low"], e["high"], n, note)
         for name, e in ((name, scores[name]) for name in ("headline", "specificity", "recall"))
     ]
-    differences = margins(bench, methods, judge)
-    baselines = [method for method in methods if method in BASELINES]
+    baselines = [method for method in BASELINES if method in table]
     best = max(baselines, key=lambda method: table[method][JUDGE]["headline"])
     least = differences[best][JUDGE]
     return [
@@ -233,7 +257,7 @@ def claims(bench: Bench, methods: Sequence[str], judge: JudgeConfig) -> list[Cla
             "share",
             least["low"],
             least["high"],
-            n,
+            min(n, table[best]["n"]),
             f"lower end of the paired interval of the headline's difference to {best}, the best of "
             f"{', '.join(baselines)}; {note}",
             {"table": table, "margins": differences},
@@ -259,10 +283,13 @@ def main() -> None:
     judge = load_section(PARAMS, "judge", JudgeConfig)
     for method in options.methods:
         measure(bench, method, judge, again=method in options.again)
-    finished = [method for method in METHODS if (bench.run(method) / "scores.json").is_file()]
-    if bench.split == "test" and OURS in finished:
+    runs = {method: run for method in METHODS if (run := bench.largest(method)) is not None}
+    if bench.split == "test" and OURS in runs:
         name = "methods_table" if bench.model == MODEL else f"methods_table_{bench.model}"
-        write(name, "python -m benchmarks.methods_table", claims(bench, finished, judge))
+        result = RESULTS / f"{name}.json"
+        former = json.loads(result.read_text(encoding="utf-8")) if result.is_file() else []
+        extras = [claim["extra"] for claim in former if "table" in claim["extra"]]
+        write(name, "python -m benchmarks.methods_table", claims(bench, runs, judge, extras[0] if extras else {}))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,8 +201,9 @@ def embed(
 ) -> Vectors:
     """Unit-length embeddings of `sentences`, shape (n, 384) float32.
 
-    bfloat16 is about 1.7x faster on processors with AVX-512 bf16 (see `fastest`) and agrees to cosine 0.996; use
-    float32 where a number is published. `advance` is called with the count of each finished batch.
+    Each core works on a batch of its own: threads that share one matrix product wait for each other. bfloat16 is about
+    1.7x faster on processors with AVX-512 bf16 (see `fastest`) and agrees to cosine 0.996; use float32 where a number
+    is published. `advance` is called with the count of each finished batch.
     """
     import torch
     from torch.nn.functional import normalize
@@ -211,9 +213,14 @@ def embed(
         return vectors
     model = encoder(dtype)
     ids = model.tokens(sentences)
-    with torch.inference_mode():
-        for rows in batches(ids):
+
+    def write(rows: list[int]) -> int:
+        with torch.inference_mode():
             vectors[rows] = normalize(model.pooled([ids[row] for row in rows])).numpy()
+        return len(rows)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool, one_thread_each():
+        for count in pool.map(write, batches(ids)):
             if advance is not None:
-                advance(len(rows))
+                advance(count)
     return vectors
