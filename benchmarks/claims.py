@@ -155,9 +155,11 @@ _STEPS = {
     "shapes": "shape of messages with matches",
     "prefilter": "prefilter",
     "language": "language of conversations with candidates",
-    "embedding": "embedding of candidates",
-    "detector": "detector, family, topic",
+    "embedding": "three layers of the encoder over the candidates",
+    "detector": "detector",
     "rows": "redaction, rules, rewriting",
+    "embedding_of_rows": "the other layers over what becomes a row",
+    "family": "family, topic",
 }
 """Steps of `mine` in the order of work, by their name in the report."""
 

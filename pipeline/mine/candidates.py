@@ -25,18 +25,17 @@ HEAD_CHARACTERS = 120
 """Characters of its own message that go with every candidate."""
 OWN_WORDS = 250
 """Characters at the beginning of a long message that are taken for the user's own words."""
-# Matched against lower-case text.
+# Matched against lower-case text, but for _CODE.
 _MARKER = re.compile(
     r"\b(?:i|i['’]?m|i['’]ve|ive|my|we|our|me|mine)\b|\?|\bsuggest|\brecommend|\bideas?\b|\btips\b|\badvice",
 )
 
-_FIRST_PERSON = re.compile(r"\b(?:i|i['’]?(?:m|ve|d|ll)|my|me|mine|myself|we|our|us|im|ive)\b", re.IGNORECASE)
+_FIRST_PERSON = re.compile(r"\b(?:i|i['’]?(?:m|ve|d|ll)|my|me|mine|myself|we|our|us|im|ive)\b")
 _CODE = re.compile(r"^\s*(?://|/\*|#include|<[a-z/!]|\{|\}|import\s|def\s|return\b|SELECT\b|\$\s)")
 _NOT_REAL = re.compile(
     r"\W*(?:(?:and|so|now|ok|okay|please|then)\s+)*(?:assum(?:e|ing)|suppos(?:e|ing)|imagine|pretend|act\s+as"
     r"|let['’]?s\s+(?:say|assume|suppose|pretend)|say\s+(?:that\s+)?i\b|if\s+i\s+(?:was|were)\b)"
     r"|\W*i\s+(?:play|move|cast|attack|roll|open|pick\s+up|go)\s+(?:\d|to\b|the\b|north|south|east|west)",
-    re.IGNORECASE,
 )
 """A hypothesis, or a move in a game."""
 _APPLICATION = re.compile(
@@ -45,7 +44,6 @@ _APPLICATION = re.compile(
     r"|excited\s+to\s+(?:apply|continue|bring)|my\s+skills\s+(?:and\s+experience\s+)?(?:align|to\s+ensure)|refining\s+my\s+skills"
     r"|achieve\s+their\s+(?:\w+\s+)?goals|i\s+have\s+experience\s+\w+ing\s+both|worked\s+with\s+a\s+variety\s+of"
     r"|familiar\s+with\s+the\s+regulations|hiring\s+manager|opportunity\s+to\s+work\s+(?:on|with)\s+a\s+variety)\b",
-    re.IGNORECASE,
 )
 """The prose of cover letters and profiles, mostly written for somebody by the assistant and pasted back."""
 _QUERY = re.compile(
@@ -75,7 +73,6 @@ _QUERY = re.compile(
     r"|tips|help\s+(?:choosing|deciding|planning|finding))|plan\s+(?:a|my|our|me)\s+(?:\w+\s+){0,4}(?:trip|vacation"
     r"|holiday|party|wedding|meal|week|day|date|itinerary|workout|diet)"
     r"|(?:i['’]?m|i\s+am|we\s+are)\s+looking\s+for\s+(?:an?|some|good|recommendations|suggestions|ideas))",
-    re.IGNORECASE,
 )
 _NOT_QUERY = re.compile(
     r"\b(?:code|function|class|array|column|table|regex|query|sql|api|endpoint|json|script|method|variable|compile"
@@ -83,7 +80,6 @@ _NOT_QUERY = re.compile(
     r"|abstract|section|chapter|slide|above|following|below|previous|your\s+(?:answer|response)|customers?\s+ask"
     r"|character|protagonist|excel|spreadsheet|formula|dataframe|pandas|react|django|laravel|typescript|swift"
     r"|component|server|database)\b",
-    re.IGNORECASE,
 )
 
 
@@ -117,13 +113,15 @@ def is_statement_candidate(sentence: str) -> bool:
 
     `pipeline.mine.prefilter` picks among these.
     """
-    spoken = _FIRST_PERSON.search(sentence) and not _CODE.match(sentence)
-    return bool(spoken) and not (_NOT_REAL.match(sentence) or _APPLICATION.search(sentence))
+    lower = sentence.lower()
+    spoken = _FIRST_PERSON.search(lower) and not _CODE.match(sentence)
+    return bool(spoken) and not (_NOT_REAL.match(lower) or _APPLICATION.search(lower))
 
 
 def is_query_candidate(sentence: str) -> bool:
     """Whether the sentence may ask for advice."""
-    return bool(_QUERY.search(sentence)) and not _NOT_QUERY.search(sentence)
+    lower = sentence.lower()
+    return bool(_QUERY.search(lower)) and not _NOT_QUERY.search(lower)
 
 
 def is_candidate(kind: Kind, sentence: str) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from pipeline.embedding import Precision, Vectors, embed
+from pipeline.embedding import Vectors
 from pipeline.mine.features import Features, words_score
 
 HEADS = Path(__file__).with_name("heads.npz")
@@ -27,15 +27,14 @@ SEEDS = Path(__file__).with_name("seeds.yaml")
 """Sentences we wrote: prototypes, and seed of the training."""
 NEIGHBOURS = 3
 """Prototypes of a family whose mean similarity decides."""
-SENTENCE_WIDTH = 1.0
+SENTENCE_WIDTH = 2.0
 PLACE_WIDTH = 0.5
-LEAD_WIDTH = 0.5
-"""Factors of the squared distances in the exponents of the kernel."""
-LEAD_SHARE = 0.6
-"""What two candidates gain in similarity when their users' first messages begin alike."""
+"""Factors of the squared distances in the exponent of the kernel."""
 WORDS_SHARE = 0.5
 """Weight of the linear kernel over words and word pairs, and, for statements, over those around the sentence."""
 
+Group = Literal["families", "topics"]
+"""What prototypes tell apart."""
 Kernel = npt.NDArray[np.float64]
 """Similarities, shape (n, m)."""
 
@@ -43,13 +42,12 @@ Kernel = npt.NDArray[np.float64]
 def near(left: Features, right: Features) -> Kernel:
     """The smooth part of the kernel between two sets of candidates, shape (len(left), len(right)).
 
-    k(x, y) = exp(-|s - s'|^2 - |p - p'|^2 / 2) * (1 + 0.6 exp(-|l - l'|^2 / 2)) with the sentence embeddings s, the
-    lexical and structural columns p, and the lead embeddings l.
+    k(x, y) = exp(-2 |s - s'|^2 - |p - p'|^2 / 2) with the sentence embeddings s, and the lexical and structural
+    columns p.
     """
     sentence = SENTENCE_WIDTH * _squared_distance(left.sentence, right.sentence)
     place = PLACE_WIDTH * _squared_distance(left.place, right.place)
-    lead = LEAD_WIDTH * _squared_distance(left.lead, right.lead)
-    similarity: Kernel = np.exp(-sentence - place) * (1.0 + LEAD_SHARE * np.exp(-lead))
+    similarity: Kernel = np.exp(-sentence - place)
     return similarity
 
 
@@ -104,9 +102,9 @@ def machine_from(stored: Mapping[str, npt.NDArray[np.float32]], kind: str) -> Ma
     def array(name: str) -> npt.NDArray[np.float32]:
         return stored[f"{kind}_{name}"].astype(np.float32)
 
-    sentence, lead, place = array("sentence"), array("lead"), array("place")
+    sentence, place = array("sentence"), array("place")
     bias, slope, offset = (float(value) for value in array("scalars"))
-    return Machine(Features(sentence, lead, place, (), ()), array("dual"), array("words"), bias, slope, offset)
+    return Machine(Features(sentence, place, (), ()), array("dual"), array("words"), bias, slope, offset)
 
 
 @dataclass(frozen=True)
@@ -127,11 +125,17 @@ class Prototypes:
         return [names[i] for i in np.stack(best, axis=1).argmax(axis=1)]
 
 
-@lru_cache(maxsize=8)
-def prototypes(group: Literal["families", "topics"], dtype: Precision) -> Prototypes:
-    """The prototypes of statement families or of query topics."""
-    pairs = [(name, text) for name, texts in seeds()[group].items() for text in texts]
-    return Prototypes(tuple(name for name, _ in pairs), embed([text for _, text in pairs], dtype=dtype))
+@lru_cache(maxsize=2)
+def prototypes(group: Group, path: Path = HEADS) -> Prototypes:
+    """The prototypes of statement families or of query topics: the seeds, embedded when the machines were trained."""
+    labels = tuple(name for name, _ in prototype_texts(group))
+    with np.load(path) as stored:
+        return Prototypes(labels, stored[group].astype(np.float32))
+
+
+def prototype_texts(group: Group) -> list[tuple[str, str]]:
+    """Label and text of each prototype of a group."""
+    return [(name, text) for name, texts in seeds()[group].items() for text in texts]
 
 
 def seeds() -> dict[str, dict[str, Sequence[str]]]:

@@ -1,4 +1,4 @@
-"""What the detector reads of a candidate: two embeddings, words, and facts about the sentence and its message."""
+"""What the detector reads of a candidate: an embedding, words, and facts about the sentence and its message."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.embedding import Precision, Vectors, embed
+from pipeline.embedding import Vectors
 from pipeline.mine.candidates import Candidate
 from pipeline.mine.labels.sample import DURABLE
 from pipeline.mine.structure import TurnShape
 
 Matrix = npt.NDArray[np.float32]
 """Rows of numbers."""
+LAYERS_READ = 3
+"""Layers of MiniLM whose mean the detector reads: further up, what a sentence speaks of outweighs how it speaks."""
 BUCKETS = 1 << 14
 """Columns that the words and word pairs of the sentence are hashed into; as many again hold those around it."""
 MOST_WORDS = 60
@@ -27,53 +30,49 @@ MOST_WORDS = 60
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
 
 _SENTENCE: dict[str, re.Pattern[str]] = {
-    "starts_with_i": re.compile(r"\W*(?:i|i['’]?m|im|i['’]ve|ive)\b", re.IGNORECASE),
-    "starts_with_my": re.compile(r"\W*my\b", re.IGNORECASE),
-    "starts_with_we": re.compile(r"\W*(?:we|our)\b", re.IGNORECASE),
-    "is_a": re.compile(r"\b(?:i\s+am|i['’]?m|im)\s+(?:\w+\s+)?an?\s", re.IGNORECASE),
-    "as_a": re.compile(r"\b(?:as|being)\s+an?\s", re.IGNORECASE),
-    "has": re.compile(r"\b(?:i|we)\s+(?:\w+\s+)?have\s", re.IGNORECASE),
-    "likes": re.compile(r"\bi\s+(?:\w+\s+)?(?:love|like|enjoy|prefer|hate|dislike)\b", re.IGNORECASE),
-    "lives_or_works": re.compile(
-        r"\b(?:i|we)\s+(?:\w+\s+)?(?:live|work|own|run|study|teach|speak|play)\b", re.IGNORECASE
-    ),
-    "my_thing": re.compile(r"\bmy\s+\w+", re.IGNORECASE),
-    "has_been": re.compile(r"\bi['’]?(?:ve|\s+have)\s+been\b", re.IGNORECASE),
-    "wants": re.compile(r"\bi\s+(?:\w+\s+)?(?:want|need|would\s+like|wish|hope|plan|['’]d\s+like)\b", re.IGNORECASE),
-    "wants_you": re.compile(r"\b(?:i\s+(?:want|need|would\s+like)|i['’]d\s+like)\s+you\b", re.IGNORECASE),
-    "will": re.compile(r"\b(?:i|we)(?:['’]ll|\s+will|\s+am\s+going)\b", re.IGNORECASE),
-    "progressive": re.compile(r"\b(?:i\s+am|i['’]?m|im|we\s+are)\s+(?:\w+\s+)?\w+ing\b", re.IGNORECASE),
-    "past": re.compile(r"\b(?:i|we)\s+(?:\w+ed|was|were|had|did|got|went|said|saw|made|took)\b", re.IGNORECASE),
-    "you": re.compile(r"\b(?:you|your)\b", re.IGNORECASE),
+    "starts_with_i": re.compile(r"\W*(?:i|i['’]?m|im|i['’]ve|ive)\b"),
+    "starts_with_my": re.compile(r"\W*my\b"),
+    "starts_with_we": re.compile(r"\W*(?:we|our)\b"),
+    "is_a": re.compile(r"\b(?:i\s+am|i['’]?m|im)\s+(?:\w+\s+)?an?\s"),
+    "as_a": re.compile(r"\b(?:as|being)\s+an?\s"),
+    "has": re.compile(r"\b(?:i|we)\s+(?:\w+\s+)?have\s"),
+    "likes": re.compile(r"\bi\s+(?:\w+\s+)?(?:love|like|enjoy|prefer|hate|dislike)\b"),
+    "lives_or_works": re.compile(r"\b(?:i|we)\s+(?:\w+\s+)?(?:live|work|own|run|study|teach|speak|play)\b"),
+    "my_thing": re.compile(r"\bmy\s+\w+"),
+    "has_been": re.compile(r"\bi['’]?(?:ve|\s+have)\s+been\b"),
+    "wants": re.compile(r"\bi\s+(?:\w+\s+)?(?:want|need|would\s+like|wish|hope|plan|['’]d\s+like)\b"),
+    "wants_you": re.compile(r"\b(?:i\s+(?:want|need|would\s+like)|i['’]d\s+like)\s+you\b"),
+    "will": re.compile(r"\b(?:i|we)(?:['’]ll|\s+will|\s+am\s+going)\b"),
+    "progressive": re.compile(r"\b(?:i\s+am|i['’]?m|im|we\s+are)\s+(?:\w+\s+)?\w+ing\b"),
+    "past": re.compile(r"\b(?:i|we)\s+(?:\w+ed|was|were|had|did|got|went|said|saw|made|took)\b"),
+    "you": re.compile(r"\b(?:you|your)\b"),
     "asks": re.compile(r"\?"),
     "quoted": re.compile(r"^\s*[\"“'‘]|[\"”]\s*\W*$"),
-    "list_item": re.compile(r"^\s*(?:[-*+•·>#]|\(?\d{1,2}[.)]|\(?[a-zA-Z][.)])\s"),
+    "list_item": re.compile(r"^\s*(?:[-*+•·>#]|\(?\d{1,2}[.)]|\(?[a-z][.)])\s"),
     "label": re.compile(r"^\s*[\w /]{2,30}:"),
     "digits": re.compile(r"\d"),
     "code_mark": re.compile(r"[{}<>=_\\|`;$]|\w\.\w+\("),
-    "lower_i": re.compile(r"\bi\b"),
     "durable_word": re.compile(
         r"\b(?:always|never|usually|often|every\s+(?:day|week|morning|night)|years?|old|favou?rite|fan|since|currently)\b",
-        re.IGNORECASE,
     ),
     "task_word": re.compile(
         r"\b(?:code|error|file|function|script|data|table|app|website|project|system|server|model|api|page|essay|article"
         r"|text|answer|question|list|example|version|output|input|prompt|following|below|above)\b",
-        re.IGNORECASE,
     ),
     "sales_word": re.compile(
         r"\b(?:proven|passionate|committed|excited|leverag\w+|deliver\w*|team|opportunity|organization|successful\w*"
         r"|ensure|demonstrat\w+|responsib\w+|stakeholders|collaborat\w+|dedicated|strive)\b",
-        re.IGNORECASE,
     ),
     "story_word": re.compile(
         r"\b(?:said|whispered|smiled|looked|walked|turned|felt|eyes|suddenly|door|voice|king|sword|dragon|magic)\b",
-        re.IGNORECASE,
     ),
 }
+_LOWER_I = re.compile(r"\bi\b")
+_DURABLE = re.compile(DURABLE.pattern, re.VERBOSE)
 _SHAPE = ("length", "lines", "role_play", "writing_order", "fiction", "document", "tagged_lines", "quotes")
 NAMES: tuple[str, ...] = (
     *_SENTENCE,
+    "lower_i",
     "durable",
     "words",
     "position",
@@ -96,9 +95,7 @@ class Features:
     """What the detector reads, one row a candidate."""
 
     sentence: Vectors
-    """Embeddings of the sentences, shape (n, 384)."""
-    lead: Vectors
-    """Embeddings of how the user's first message begins, shape (n, 384)."""
+    """Embeddings of the sentences after LAYERS_READ layers, shape (n, 384)."""
     place: Matrix
     """Lexical and structural columns, scaled, shape (n, len(NAMES))."""
     words: tuple[tuple[int, ...], ...]
@@ -110,20 +107,16 @@ class Features:
         """The features of some rows, in that order."""
         return Features(
             self.sentence[rows],
-            self.lead[rows],
             self.place[rows],
             tuple(self.words[row] for row in rows),
             tuple(self.around[row] for row in rows),
         )
 
 
-def features_of(candidates: Sequence[Candidate], dtype: Precision) -> Features:
-    """The features of `candidates`; `dtype` is the precision of the embeddings."""
-    leads = list(dict.fromkeys(candidate.lead for candidate in candidates))
-    number = {lead: row for row, lead in enumerate(leads)}
+def features_of(candidates: Sequence[Candidate], sentence: Vectors) -> Features:
+    """The features of `candidates`; `sentence` holds the embeddings of their sentences."""
     return Features(
-        sentence=embed([candidate.text for candidate in candidates], dtype=dtype),
-        lead=embed(leads, dtype=dtype)[[number[candidate.lead] for candidate in candidates]],
+        sentence=sentence,
         place=places(candidates),
         words=tuple(hashed_words(candidate.text) for candidate in candidates),
         around=tuple(words_around(candidate) for candidate in candidates),
@@ -149,22 +142,26 @@ def words_around(candidate: Candidate) -> tuple[int, ...]:
     return hashed_around(candidate.lead, candidate.head) if candidate.kind == "statement" else ()
 
 
-@lru_cache(maxsize=1024)
 def hashed_around(lead: str, head: str) -> tuple[int, ...]:
     """The columns of the words and word pairs of `lead` and of `head`, told apart, each once, sorted."""
-    grams = [f"lead {gram}" for gram in _grams(lead)] + [f"head {gram}" for gram in _grams(head)]
-    return tuple(sorted({BUCKETS + zlib.crc32(gram.encode()) % BUCKETS for gram in grams}))
+    return tuple(sorted(_columns_around("lead", lead) | _columns_around("head", head)))
+
+
+@lru_cache(maxsize=1024)
+def _columns_around(place: str, text: str) -> frozenset[int]:
+    begun = zlib.crc32(f"{place} ".encode())
+    return frozenset([BUCKETS + zlib.crc32(gram.encode(), begun) % BUCKETS for gram in _grams(text)])
 
 
 def _grams(text: str) -> set[str]:
     words = ["#" if word.isdigit() else word for word in _WORD.findall(text.lower().replace("’", "'"))[:MOST_WORDS]]
     framed = ["<s>", *words, "</s>"]
-    return {*framed, *(f"{left} {right}" for left, right in zip(framed, framed[1:], strict=False))}
+    return {*framed, *map(" ".join, pairwise(framed))}
 
 
 def words_score(weights: npt.NDArray[np.float32], *halves: Sequence[int]) -> float:
     """What words add to a linear score: the weights of each half, summed and divided by the root of their number."""
-    return sum(float(weights[list(half)].sum()) / math.sqrt(len(half)) for half in halves if half)
+    return sum(float(weights.take(half).sum()) / math.sqrt(len(half)) for half in halves if half)
 
 
 def word_matrix(features: Features) -> Any:
@@ -181,8 +178,10 @@ def word_matrix(features: Features) -> Any:
 def lexical(candidate: Candidate) -> list[float]:
     """The lexical and structural columns of one candidate, each roughly between 0 and 2."""
     text = candidate.text
-    flags = [float(bool(pattern.search(text))) for pattern in _SENTENCE.values()]
-    flags.append(DURABLE_VALUE * bool(DURABLE.search(text)))
+    lower = text.lower()
+    flags = [1.0 if pattern.search(lower) else 0.0 for pattern in _SENTENCE.values()]
+    flags.append(float(bool(_LOWER_I.search(text))))
+    flags.append(DURABLE_VALUE * bool(_DURABLE.search(lower)))
     place = [
         math.log1p(len(text.split())) / 2,
         math.log1p(candidate.position) / 2,
@@ -191,11 +190,12 @@ def lexical(candidate: Candidate) -> list[float]:
         math.log1p(candidate.turn) / 2,
         float(candidate.before.rstrip().endswith(":")),
     ]
-    return flags + place + _shape(candidate.shape) + _shape(candidate.opening)
+    return [*flags, *place, *_shape(candidate.shape), *_shape(candidate.opening)]
 
 
-def _shape(shape: TurnShape) -> list[float]:
-    return [
+@lru_cache(maxsize=1024)
+def _shape(shape: TurnShape) -> tuple[float, ...]:
+    return (
         math.log1p(shape.length) / 5,
         math.log1p(shape.lines) / 2,
         float(shape.role_play),
@@ -204,4 +204,4 @@ def _shape(shape: TurnShape) -> list[float]:
         float(shape.document),
         math.log1p(shape.tagged_lines) / 2,
         math.log1p(shape.quotes) / 2,
-    ]
+    )

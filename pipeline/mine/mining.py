@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.records import Conversation, Dropped, Evidence, Query, Statement, content_id
-from pipeline.embedding import DIMENSION, Vectors, fastest
+from pipeline.embedding import DIMENSION, Vectors, encoder, fastest, read
 from pipeline.mine.candidates import Candidate, Kind, candidates
 from pipeline.mine.clock import Clock
 from pipeline.mine.config import MineSettings
 from pipeline.mine.detector import load_machines, prototypes
-from pipeline.mine.features import Features, features_of
+from pipeline.mine.features import LAYERS_READ, Features, features_of
 from pipeline.mine.language import user_language
 from pipeline.mine.pii import Redacted, redact
 from pipeline.mine.prefilter import Prefilter, load_prefilters
@@ -37,6 +37,8 @@ _LEAST_WORDS_LEFT = 4
 
 Row = Statement | Query
 """A mined row."""
+Waiting = Callable[[str], Row]
+"""A row that only lacks its family or topic."""
 
 
 @dataclass
@@ -112,38 +114,46 @@ def find(conversations: Iterable[Conversation]) -> Found:
             clock.lap("language")
             found += [Sighting(candidate, origin) for candidate in here]
     counts.update(f"candidates.{one.candidate.kind}" for one in found)
-    return Found(found, counts, clock.seconds)
+    return Found(found, counts, clock.seconds())
 
 
 def warm_up(settings: MineSettings) -> None:
     """Load the models once, before several threads judge with them."""
-    precision = fastest(settings.dtype)
-    prototypes("families", precision)
-    prototypes("topics", precision)
+    encoder(fastest(settings.dtype))
+    prototypes("families")
+    prototypes("topics")
     _machines()
 
 
 def judge(shard: Found, settings: MineSettings) -> ShardResult:
-    """Every candidate of `shard` as a kept or a dropped row."""
+    """Every candidate of `shard` as a kept or a dropped row.
+
+    The detector judges by the first layers of the encoder; only what becomes a row goes through the others.
+    """
     clock = Clock()
-    result = ShardResult(counts=shard.counts)
-    features = features_of([one.candidate for one in shard.candidates], fastest(settings.dtype))
+    found = shard.candidates
+    number_of = {text: number for number, text in enumerate(dict.fromkeys(one.candidate.text for one in found))}
+    texts = [number_of[one.candidate.text] for one in found]
+    reading = read(list(number_of), layers=LAYERS_READ, dtype=fastest(settings.dtype))
     clock.lap("embedding")
-    groups = _groups(shard.candidates, features.sentence, settings)
-    probabilities = _probabilities(shard.candidates, features)
+    probabilities = _probabilities(found, features_of([one.candidate for one in found], reading.vectors[texts]))
     clock.lap("detector")
-    rows: list[int] = []
-    for number, one in enumerate(shard.candidates):
-        outcome = _judge(one, probabilities[number], groups[number], settings)
-        if isinstance(outcome, Dropped):
-            result.dropped.append(outcome)
-        else:
-            result.kept.append(outcome)
-            rows.append(number)
-    result.vectors = features.sentence[rows]
+    outcomes = [_judge(one, probability, settings) for one, probability in zip(found, probabilities, strict=True)]
     clock.lap("rows")
-    result.seconds = shard.seconds | clock.seconds
-    return result
+    passed = [number for number, outcome in enumerate(outcomes) if not isinstance(outcome, Dropped)]
+    distinct = sorted({texts[number] for number in passed})
+    vectors = reading.finished(distinct)[np.searchsorted(distinct, [texts[number] for number in passed])]
+    clock.lap("embedding_of_rows")
+    groups = _groups([found[number] for number in passed], vectors)
+    waiting = (outcome for outcome in outcomes if not isinstance(outcome, Dropped))
+    clock.lap("family")
+    return ShardResult(
+        kept=[finish(group) for finish, group in zip(waiting, groups, strict=True)],
+        vectors=vectors,
+        dropped=[outcome for outcome in outcomes if isinstance(outcome, Dropped)],
+        counts=shard.counts,
+        seconds=shard.seconds | clock.seconds(),
+    )
 
 
 def _origin(conversation: Conversation) -> Origin:
@@ -190,18 +200,17 @@ _machines = lru_cache(load_machines)
 """The committed machines, loaded once."""
 
 
-def _groups(found: Sequence[Sighting], vectors: Vectors, settings: MineSettings) -> list[str]:
-    """Family of each statement candidate, topic of each query candidate."""
+def _groups(found: Sequence[Sighting], vectors: Vectors) -> list[str]:
+    """Family of each statement, topic of each query; `vectors` are their embeddings."""
     if not found:
         return []
-    precision = fastest(settings.dtype)
-    families = prototypes("families", precision).nearest(vectors)
-    topics = prototypes("topics", precision).nearest(vectors)
+    families = prototypes("families").nearest(vectors)
+    topics = prototypes("topics").nearest(vectors)
     pairs = zip(found, families, topics, strict=True)
     return [family if one.candidate.kind == "statement" else topic for one, family, topic in pairs]
 
 
-def _judge(one: Sighting, probability: float, group: str, settings: MineSettings) -> Row | Dropped:
+def _judge(one: Sighting, probability: float, settings: MineSettings) -> Waiting | Dropped:
     redacted = redact(one.candidate.text)
     threshold = settings.statement_threshold if one.candidate.kind == "statement" else settings.query_threshold
     if one.origin.language not in settings.languages:
@@ -213,20 +222,18 @@ def _judge(one: Sighting, probability: float, group: str, settings: MineSettings
     if one.candidate.kind == "query":
         if not asks_alone(redacted.text):
             return _drop(one, redacted, DropReason.UNRESOLVED_REFERENCE, redacted.text)
-        return _query(one, redacted, probability, group)
-    return _statement(one, redacted, probability, group, settings)
+        return lambda topic: _query(one, redacted, probability, topic)
+    return _statement(one, redacted, probability, settings)
 
 
-def _statement(
-    one: Sighting, redacted: Redacted, probability: float, family: str, settings: MineSettings
-) -> Statement | Dropped:
+def _statement(one: Sighting, redacted: Redacted, probability: float, settings: MineSettings) -> Waiting | Dropped:
     sensitive = sensitive_categories(redacted.text)
     if sensitive and settings.sensitive == "drop":
         return _drop(one, redacted, DropReason.SENSITIVE, ", ".join(sensitive))
     alone = self_contained(redacted.text)
     if alone is None:
         return _drop(one, redacted, DropReason.UNRESOLVED_REFERENCE, redacted.text)
-    return Statement(
+    return lambda family: Statement(
         id=_row_id(one, redacted.text),
         user_id=one.origin.user_id,
         evidence=_evidence(one),

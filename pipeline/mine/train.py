@@ -33,7 +33,7 @@ MACHINE_C = 2.0
 """C of scikit-learn's SVC."""
 PREFILTER_C = 2.0
 """C of scikit-learn's LogisticRegression for the prefilters."""
-KEPT_SHARE = {"statement": 0.1, "query": 0.4}
+KEPT_SHARE = {"statement": 0.08, "query": 0.4}
 """Share of the sentences within reach that each prefilter lets through."""
 CHOSEN_WEIGHT = 1.5
 """Weight in training of a sentence that was chosen because an earlier detector found it hard; a drawn one has 1."""
@@ -81,12 +81,14 @@ def examples(kind: Kind, rows: Sequence[Labelled]) -> Examples:
     """The seeds and `rows` (labels within reach) with features and kernel."""
     import numpy as np
 
+    from pipeline.embedding import embed
     from pipeline.mine.detector import WORDS_SHARE, near
-    from pipeline.mine.features import features_of, word_matrix
+    from pipeline.mine.features import LAYERS_READ, features_of, word_matrix
 
     seeds, seed_labels = seed_candidates(kind)
     candidates = seeds + [row.candidate for row in rows]
-    features = features_of(candidates, DTYPE)
+    sentence = embed([candidate.text for candidate in candidates], dtype=DTYPE, layers=LAYERS_READ)
+    features = features_of(candidates, sentence)
     words = word_matrix(features)
     return Examples(
         candidates=candidates,
@@ -169,7 +171,6 @@ def train_machine(given: Examples, rows: Rows) -> dict[str, npt.NDArray[np.float
     support = given.features.take(fitted.support.tolist())
     arrays = {
         "sentence": support.sentence,
-        "lead": support.lead,
         "place": support.place,
         "dual": fitted.dual,
         "words": WORDS_SHARE * (word_matrix(support).T @ fitted.dual),
@@ -207,13 +208,14 @@ def design_matrix(features: Features) -> Any:
 def train(
     out: Annotated[Path | None, typer.Option(help="File to write; default: the committed one.")] = None,
 ) -> None:
-    """Train the prefilters and the machines. Example: python -m pipeline.mine.train."""
+    """Train the prefilters and the machines, and embed the prototypes. Example: python -m pipeline.mine.train."""
     import numpy as np
 
     from pipeline.core.progress import console
     from pipeline.core.tables import atomic_write
+    from pipeline.embedding import embed
     from pipeline.mine.candidates import KINDS
-    from pipeline.mine.detector import HEADS
+    from pipeline.mine.detector import HEADS, prototype_texts
     from pipeline.mine.labelled import labelled
 
     arrays: dict[str, npt.NDArray[np.float16]] = {}
@@ -227,6 +229,8 @@ def train(
             f"{kind}: {len(rows)} labels, {sum(row.positive for row in rows)} positive, "
             f"{len(trained['dual'])} support vectors"
         )
+    for group in ("families", "topics"):
+        arrays[group] = embed([text for _, text in prototype_texts(group)], dtype=DTYPE).astype(np.float16)
     with atomic_write(out or HEADS) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 

@@ -149,7 +149,7 @@ def turns_from(messages: object, role_key: str, text_key: str) -> tuple[Turn, ..
 
 
 def _turn(message: object, role_key: str, text_key: str) -> Turn:
-    if not isinstance(message, Mapping):
+    if not isinstance(message, (dict, Mapping)):  # the check of an abstract class takes longer than all the rest
         raise BadRecord("a message is not an object")
     role = ROLES.get(str(message.get(role_key)).lower())
     if role is None:
@@ -158,14 +158,14 @@ def _turn(message: object, role_key: str, text_key: str) -> Turn:
 
 
 def _text(content: object) -> str:
+    if isinstance(content, str):
+        return whole_unicode(content)
     if content is None:
         return ""
-    if isinstance(content, Sequence) and not isinstance(content, str):
-        parts = [part.get("text") for part in content if isinstance(part, Mapping)]
-        content = "\n".join(part for part in parts if isinstance(part, str))
-    if not isinstance(content, str):
+    if not isinstance(content, Sequence):
         raise BadRecord("a message text is not a string")
-    return whole_unicode(content)
+    parts = [part.get("text") for part in content if isinstance(part, Mapping)]
+    return whole_unicode("\n".join(part for part in parts if isinstance(part, str)))
 
 
 def whole_unicode(text: str) -> str:

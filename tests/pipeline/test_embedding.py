@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.embedding import DIMENSION, batches, embed, fastest, weights_folder
+from pipeline.embedding import DIMENSION, batches, embed, fastest, read, weights_folder
 
 SENTENCES = [
     "I am a nurse.",
@@ -40,8 +40,16 @@ def test_vectors_have_unit_length_and_keep_the_order() -> None:
     assert embed(SENTENCES[:1])[0] == pytest.approx(together[0], abs=1e-5)
 
 
+def test_a_reading_goes_on_where_the_first_layers_stopped() -> None:
+    reading = read(SENTENCES, layers=2, dtype="float32")
+    assert reading.vectors == pytest.approx(embed(SENTENCES, layers=2), abs=1e-5)
+    assert reading.finished([4, 0, 3]) == pytest.approx(embed(SENTENCES)[[4, 0, 3]], abs=1e-5)
+    assert np.abs(reading.vectors - embed(SENTENCES)).max() > 0.05
+
+
 def test_nothing_gives_an_empty_matrix() -> None:
     assert embed([]).shape == (0, DIMENSION)
+    assert read([], layers=2, dtype="float32").finished([]).shape == (0, DIMENSION)
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))

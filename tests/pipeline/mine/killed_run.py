@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 
-import pipeline.mine.detector
-import pipeline.mine.features
 import pipeline.mine.mining
 import pipeline.mine.shards
 import pipeline.mine.stage
@@ -25,14 +23,18 @@ from pipeline.embedding import DIMENSION, Vectors
 from pipeline.mine.config import MineSettings
 
 
-def cheap_embed(sentences: Sequence[str], **_: Any) -> Vectors:
-    """A unit vector drawn from the hash of each sentence."""
-    rows = np.empty((len(sentences), DIMENSION), dtype=np.float32)
-    for row, sentence in enumerate(sentences):
-        seed = int.from_bytes(hashlib.sha256(sentence.encode()).digest()[:8], "big")
-        drawn = np.random.default_rng(seed).standard_normal(DIMENSION)
-        rows[row] = drawn / np.linalg.norm(drawn)
-    return rows
+class CheapReading:
+    """In place of an encoder: a unit vector drawn from the hash of each sentence."""
+
+    def __init__(self, sentences: Sequence[str], **_: Any) -> None:
+        self.vectors: Vectors = np.empty((len(sentences), DIMENSION), dtype=np.float32)
+        for row, sentence in enumerate(sentences):
+            seed = int.from_bytes(hashlib.sha256(sentence.encode()).digest()[:8], "big")
+            drawn = np.random.default_rng(seed).standard_normal(DIMENSION)
+            self.vectors[row] = drawn / np.linalg.norm(drawn)
+
+    def finished(self, rows: Sequence[int]) -> Vectors:
+        return self.vectors[rows]
 
 
 class Steps:
@@ -53,8 +55,8 @@ class Steps:
 
 def run(settings: str, out: str, cache: str, fatal: str) -> None:
     steps = Steps(int(fatal))
-    for module in (pipeline.mine.detector, pipeline.mine.features):
-        module.embed = cheap_embed  # type: ignore[attr-defined]
+    pipeline.mine.mining.read = CheapReading  # type: ignore[attr-defined, assignment]
+    pipeline.mine.stage.warm_up = lambda _: None  # type: ignore[attr-defined]
     pipeline.mine.stage.one_thread_each = nullcontext  # type: ignore[attr-defined, assignment]
     for module, name in (
         (pipeline.mine.shards, "write_jsonl"),

@@ -79,7 +79,7 @@ def test_only_what_the_user_says_is_read_and_removals_are_counted() -> None:
     found = list(candidates(said("I keep bees. They are calm.", "list the planets"), removed, clock))
     assert [(one.turn, one.text, one.position) for one in found] == [(0, "I keep bees.", 0)]
     assert removed == {"no_marker": 1}
-    assert list(clock.seconds)[:3] == ["empty", "too_long", "no_marker"]
+    assert list(clock.seconds())[:3] == ["empty", "too_long", "no_marker"]
 
 
 def test_of_a_long_message_only_statements_at_its_beginning_are_read() -> None:

@@ -69,7 +69,7 @@ def test_the_score_is_the_product_of_the_training_row_and_the_weights() -> None:
     one = alone("I teach chemistry in Porto.")
     nothing = np.zeros((1, 0), dtype=np.float32)
     words, around = (hashed_words(one.text),), (hashed_around(one.lead, one.head),)
-    row = design_matrix(Features(nothing, nothing, places([one]), words, around))
+    row = design_matrix(Features(nothing, places([one]), words, around))
     assert prefilter.score(one) == pytest.approx((row @ prefilter.weights).item(), abs=1e-3)
 
 

@@ -47,7 +47,7 @@ def test_shards_come_in_order_then_the_account(settings: MineSettings, tmp_path:
     assert [(shard.number, shard.conversations) for shard in shards] == [(0, 2), (1, 2), (2, 1)]
     assert [len(shard.found.candidates) for shard in shards if shard.found] == [2, 2, 1]
     assert searching.account is not None
-    assert searching.account.reports["jsonl"].conversations == 5
+    assert [report.conversations for report in searching.account.reports] == [5]
     assert searching.account.peak_memory_mb > 1
 
 

@@ -112,10 +112,19 @@ def test_a_text_in_two_sources_counts_once(corpus: Path, tmp_path: Path) -> None
     first = settings(corpus).sources[0]
     second = first.model_copy(update={"name": "sharegpt", "path": str(tmp_path / "shared.json"), "license": None})
     statements, _, dropped, report = mined(corpus, tmp_path, sources=(first, second))
-    assert set(report["sources"]) == {"jsonl", "sharegpt"}
+    assert [read["name"] for read in report["sources"]] == ["jsonl", "sharegpt"]
     assert {row.evidence.source for row in statements if "Ghent" in row.text} == {"jsonl"}
     again = [row for row in dropped if json.loads(row.row)["evidence"]["source"] == "sharegpt"]
     assert [row.reason for row in again] == ["duplicate", "near_duplicate"]
+
+
+def test_two_files_of_one_source_are_both_accounted_for(corpus: Path, tmp_path: Path) -> None:
+    first = settings(corpus).sources[0]
+    (tmp_path / "more.jsonl").write_text('{"messages": [{"role": "user", "content": "I am a baker in Porto."}]}\n')
+    second = first.model_copy(update={"path": str(tmp_path / "more.jsonl")})
+    *_, report = mined(corpus, tmp_path, sources=(first, second))
+    told = [(read["name"], read["path"], read["conversations"]) for read in report["sources"]]
+    assert told == [("jsonl", str(corpus), len(SAID)), ("jsonl", second.path, 1)]
 
 
 def test_what_is_mined_stands_where_its_evidence_says(corpus: Path, tmp_path: Path) -> None:
