@@ -5,7 +5,8 @@
 docs/dataset.md: from words and rank alone, and with the solve rates of the model behind `validate`'s reference role.
 
 - `difficulty.<rule>.<tag>`: share of right answers, interval clustered by user, all kinds together.
-- `difficulty.<rule>.easy_minus_medium`, `.medium_minus_hard`: the tag is monotone when both lie above 0.
+- `difficulty.<rule>.easy_minus_medium`, `.medium_minus_hard`: the tag is monotone when both lie above 0;
+  `.easy_minus_hard` is their sum.
 
 `--split train --split validation` prints the same for the users on whom a rule may be revised, and writes no result.
 `--rows FILE` keeps the questions with their numbers and outcomes: where the file exists, no model is asked again.
@@ -110,7 +111,7 @@ def measured(asked: Sequence[Pair]) -> list[Difficulty]:
 
 
 def table(rows: Sequence[Row], rule: str, tagged: Callable[[Difficulty], str], plan: Plan) -> list[Claim]:
-    """Share of right answers by tag, and the differences between neighbouring tags."""
+    """Share of right answers by tag, and the differences between tags."""
     counts = count(((row.user_id, tagged(row.measured), row.right) for row in rows), TAGS)
     drawn = shares(draws(len(counts.users), plan), counts.right, counts.scored)  # (samples + 1, 3)
     kinds = {
@@ -126,9 +127,10 @@ def table(rows: Sequence[Row], rule: str, tagged: Callable[[Difficulty], str], p
         by_kind = {kind: found[name] for kind, found in kinds.items()}
         claims.append(_claim(f"difficulty.{rule}.{name}", drawn[:, column], counts.scored[:, column].sum(), plan))
         claims[-1].extra["right_and_questions_by_kind"] = by_kind
-    for column, name in enumerate(("easy_minus_medium", "medium_minus_hard")):
-        gap = drawn[:, column] - drawn[:, column + 1]
-        claims.append(_claim(f"difficulty.{rule}.{name}", gap, counts.scored[:, column : column + 2].sum(), plan))
+    for easier, harder in ((0, 1), (1, 2), (0, 2)):
+        name = f"difficulty.{rule}.{TAGS[easier]}_minus_{TAGS[harder]}"
+        gap = drawn[:, easier] - drawn[:, harder]
+        claims.append(_claim(name, gap, counts.scored[:, [easier, harder]].sum(), plan))
     return claims
 
 

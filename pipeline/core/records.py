@@ -17,8 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 def content_id(*parts: object) -> str:
     """The first 16 hex digits of the sha256 of `parts` as canonical JSON: equal parts, equal id."""
-    canonical = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(_CANONICAL.encode(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
 
 
 class Record(BaseModel):

@@ -57,6 +57,8 @@ def _arrow_type(annotation: Any) -> pa.DataType:
 
 
 def _to_arrow(value: Any) -> Any:
+    if type(value) in _SCALARS:  # by far the most common
+        return value
     if isinstance(value, BaseModel):
         return {name: _to_arrow(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, dict):

@@ -24,6 +24,7 @@ def words(text: str) -> list[str]:
     return _WORD.findall(folded)
 
 
+@functools.lru_cache(maxsize=65536)
 def stem(word: str) -> str:
     """`word` without a possessive or an English plural ending: "hobbies" -> "hobby", "nurse's" -> "nurse"."""
     word = word.removesuffix("'s")
@@ -42,9 +43,10 @@ def stems(text: str) -> tuple[str, ...]:
     return tuple(stem(word) for word in words(text))
 
 
-def content_stems(text: str) -> set[str]:
+@functools.lru_cache(maxsize=4096)
+def content_stems(text: str) -> frozenset[str]:
     """The stems of the words of `text` that carry content."""
-    return {stem(word) for word in words(text) if word not in FUNCTION_WORDS}
+    return frozenset(stem(word) for word in words(text) if word not in FUNCTION_WORDS)
 
 
 def contains_phrase(text: str, phrase: str) -> bool:

@@ -19,7 +19,8 @@ _MACROS = {
     "{IAM}": r"\bI(?:\s+am|['’]m|m)\s+(?:(?:also|currently|just|actually|really|now|still|basically|both)\s+)?",
     "{IHAVE}": r"\b(?:I|we)(?:\s+have|['’]ve)(?:\s+got)?\s+(?:(?:also|currently|just|actually|really|now|always)\s+)?",
     "{NP}": r"(?:(?!(?:and|or|in|at|for|of|to|with|who|that|which|on|from|is|are|was|i|we|but|as|by|where|want|have|am|"
-    r"work|need|like|love|live|looking|trying|about|not|called|working)\b)[\w&'/+#.-]+ ){0,5}",
+    r"work|need|like|love|live|looking|trying|about|not|called|working|"
+    r"running|building|making|selling)\b)[\w&'/+#.-]+ ){0,5}",
     "{PLACE}": r"(?-i:[A-Z])[\w.'-]*(?:,? (?-i:[A-Z])[\w'-]*){0,3}",
 }
 _DETERMINERS = re.compile(
@@ -38,13 +39,18 @@ _HARD_STOP = re.compile(
 _SOFT_STOP = re.compile(
     r"\s(?:that|including|with|without|for|from|as|at|in|on|to|by|about|than|over|per|named|called|looking|working|trying|based|"
     r"speciali[sz]ing|focus(?:s?ed|s?ing)|doing|going|living|running|using|is|are|was|were|has|have|had|would|will|can|"
-    r"needs?|wants?|very much|a lot|more than|right now|now|too|well|right|currently|myself|already|recently|"
+    r"(?:and|or) (?:an?|the|my|some)|needs?|wants?|very much|a lot|more than|right now|now|too|well|right|currently|"
+    r"myself|already|recently|"
     r"anymore|every|since|after|before|during|until|especially|like|such|years?|because|instead|here|there|now)\b"
 )
 _LOOSE_STOP = re.compile(r"\s(?:before|after|as well|too|anymore|and (?!\w+ (?:and|$))|that|with my|in order)\b")
 _HYPOTHETICAL = re.compile(
-    r"^\W*(?:please )?(?:assume|suppose|imagine|pretend|let's say|lets say|say i|act as|if i|you are)\b", re.IGNORECASE
+    r"^\W*(?:please )?(?:assume|suppose|imagine|pretend|let's say|lets say|say i|act as|if i|you are)\b|"
+    r"\b(?:my role|your role|with you as|you (?:will )?(?:act|play) (?:as|the))\b|"
+    r"\b(?:double|twice|half|times) (?:my|the|his|her) age\b",
+    re.IGNORECASE,
 )
+"""Role-plays and riddles: what is said there need not be true of the user."""
 _LIST_JOINER = re.compile(r"\s+(?:and|or|&)\s+")
 _EMPTY_HEADS = frozenset(
     "one ones thing things stuff lot lots way ways idea ideas something anything everything everyone someone it "
@@ -198,7 +204,7 @@ def _matches(cue: Cue, text: str, max_words: int) -> Iterator[Found]:
         raw = given if given is not None else text[match.end() :]
         # A group is bounded by its own pattern; only what merely follows a cue must be cut at prepositions.
         target = clip(raw, loose=cue.type.loose or given is not None, max_words=max_words)
-        if target is None:
+        if target is None or (not cue.type.loose and _says_nothing(target)):
             continue
         yield Found(cue.type.named(groups["name"].casefold()) if cue.type.dynamic else cue.type, target)
 
@@ -217,15 +223,19 @@ def clip(text: str, *, loose: bool, max_words: int) -> str | None:
     count = len(words(text))
     if not 1 <= count <= max_words or not content_stems(text) - _EMPTY_HEADS or words(text)[-1] in _EMPTY_HEADS:
         return None
-    if not loose and set(words(text)) <= _EMPTY_ALONE | _EMPTY_HEADS:
-        return None
     return None if count == 1 and text.casefold() in _EMPTY_ALONE else text
+
+
+def _says_nothing(target: str) -> bool:
+    """Whether a noun phrase names no value: "new startup", "other company"."""
+    return set(words(target)) <= _EMPTY_ALONE | _EMPTY_HEADS
 
 
 _EMPTY_ALONE = frozenset(
     "company startup business firm agency shop store learn get always make do change start help create build work team "
     "grow save money exams exam home something first second full learning playing working dealing keep improving "
-    "researching writing website site platform other".split()
+    "researching writing website site platform organization brand practice label network center centre venture "
+    "app project product other small big growing successful established".split()
 )
 
 

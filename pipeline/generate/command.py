@@ -12,6 +12,7 @@ from pipeline.core.provenance import run_record
 from pipeline.core.records import Query, Statement
 from pipeline.core.tables import read_parquet, write_json, write_jsonl
 from pipeline.embedding import embed
+from pipeline.generate.composer import model_kinds
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.stage import generate_drafts
 from pipeline.generate.topics import find_topics
@@ -46,7 +47,7 @@ def dry(mined: Path, prompts: Path, params: Path) -> None:
     statements = list(read_parquet(mined / "statements.parquet", Statement))
     topics = find_topics(statements, config.max_statements, rules).kept
     with Client(config.role, load_llm(params)) as client:
-        first = Writer(client, prompts, config).estimate(topics)
+        first = Writer(client, prompts, config).estimate([(topic, model_kinds(config)) for topic in topics])
     console.print(
         f"generate: {first.calls} calls, {first.cached} of them cached; about {first.prompt_tokens} prompt tokens, at "
         f"most {first.completion_tokens} reply tokens, at most ${first.usd:.4f}; up to {config.samples} times that "

@@ -29,18 +29,18 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "constraint": ("travel", "shopping", "productivity", "home", "leisure"),
     "diet": ("food",),
     "family": ("travel", "leisure", "home", "money", "shopping", "productivity"),
-    "goal": ("learning", "career", "money", "health"),
-    "habit": ("productivity", "health"),
-    "health": ("health", "food"),
+    "goal": ("learning", "career", "money", "health", "productivity"),
+    "habit": ("health",),
+    "health": ("health", "food", "travel"),
     "hobby": ("leisure", "entertainment", "shopping", "health"),
     "identity": ("leisure", "health", "career", "relationships"),
     "language": ("learning", "entertainment"),
     "location": ("travel", "leisure", "food", "home"),
     "pet": ("travel", "home"),
-    "possession": ("home", "technology", "shopping"),
+    "possession": ("home", "technology", "shopping", "travel"),
     "profession": ("career", "business", "money"),
-    "skill": ("career", "money", "learning"),
-    "studies": ("learning", "career"),
+    "skill": ("career", "money", "learning", "entertainment"),
+    "studies": ("learning", "career", "money"),
     "taste": ("leisure", "entertainment", "shopping", "food"),
 }
 """Topics of mined queries whose good answer can depend on a fact, by the attribute type's first family."""
@@ -95,7 +95,7 @@ class Composer:
 
     def lacking(self, topics: Iterable[Topic]) -> list[tuple[Topic, frozenset[QuestionKind]]]:
         """Topics for which some kind has no accepted candidate, with those kinds."""
-        kinds = [K.REPHRASED] if self._config.ranking.ours_first else _WRITTEN
+        kinds = model_kinds(self._config)
         open_kinds = [(t, frozenset(k for k in kinds if not self._accepted[t.id][k])) for t in topics]
         return [(topic, kinds) for topic, kinds in open_kinds if kinds]
 
@@ -210,16 +210,16 @@ class Composer:
 
 
 def _spread(topics: Sequence[Topic], found: Iterable[list[Ranked]], most: int) -> Iterator[tuple[Topic, Ranked]]:
-    """The best mined query of each topic, the closest pairs first; no query for more than `most` topics."""
-    pairs = [(topic, ranked) for topic, own in zip(topics, found, strict=True) for ranked in own]
-    served: set[str] = set()
+    """One mined query a topic, none for more than `most` topics: the least used query first, of those the closest."""
+    left = {topic.id: (topic, own) for topic, own in zip(topics, found, strict=True) if own}
     uses: Counter[str | None] = Counter()
-    for topic, ranked in sorted(pairs, key=lambda pair: (-pair[1].score, pair[0].id)):
-        query = ranked.question.query_id
-        if topic.id not in served and uses[query] < most:
-            served.add(topic.id)
-            uses[query] += 1
-            yield topic, ranked
+    while left:
+        pairs = [(uses[r.question.query_id], -r.score, topic.id, r) for topic, own in left.values() for r in own]
+        used, _, chosen, ranked = min(pairs, key=lambda pair: pair[:3])
+        if used == most:
+            return
+        uses[ranked.question.query_id] += 1
+        yield left.pop(chosen)[0], ranked
 
 
 _DANGLING = frozenset(["it", "its", "this", "that", "these", "those", "them", "they"])
@@ -246,6 +246,13 @@ class _Memory:
 
 
 _WRITTEN = (K.REPHRASED, K.IMPLICIT, K.PRODUCT)
+
+
+def model_kinds(config: GenerateConfig) -> frozenset[QuestionKind]:
+    """Kinds a model is asked for; of a statement's implicit question only where no mined query fits."""
+    return frozenset([K.REPHRASED] if config.ranking.ours_first else _WRITTEN)
+
+
 _FINAL = frozenset(["me", "myself", "for", "in", "on", "with", "about", "at", "of", "off", "do", "am", "from"])
 """Function words with which a question may well end."""
 

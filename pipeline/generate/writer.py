@@ -107,10 +107,9 @@ class Writer:
         """
         return [(i, task, p) for task, p in self._tasks for i, (_, kinds) in enumerate(wanted) if task.kinds & kinds]
 
-    def estimate(self, topics: Sequence[Topic]) -> Estimate:
-        """What one sample of every prompt for each topic would take."""
-        requests = [self._request(topic, task, prompt, 0) for task, prompt in self._tasks for topic in topics]
-        return self._client.estimate(requests)
+    def estimate(self, wanted: Sequence[tuple[Topic, frozenset[QuestionKind]]]) -> Estimate:
+        """What the first `write` would take."""
+        return self._client.estimate([self._request(wanted[i][0], task, p, 0) for i, task, p in self._asked(wanted)])
 
     def _request(self, topic: Topic, task: Task, prompt: Prompt, repeat: int) -> Request:
         known = _variables(topic, repeat)

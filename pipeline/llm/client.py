@@ -34,7 +34,7 @@ class Estimate:
     """What a set of requests would take."""
 
     calls: int
-    """Requests in all."""
+    """Different requests in all."""
     cached: int
     """Those the cache already holds."""
     prompt_tokens: int
@@ -128,12 +128,13 @@ class Client:
         return [repaired.get(key, outcomes[key]) for key in keys]
 
     def estimate(self, requests: Sequence[Request]) -> Estimate:
-        """What `requests` would take, without sending anything."""
-        missing = [r for r in requests if self._cache.get(payload_key(self._payload(r))) is None]
+        """What `run` would take for `requests`, without sending anything; equal requests count once."""
+        distinct = {payload_key(self._payload(request)): request for request in requests}
+        missing = [request for key, request in distinct.items() if self._cache.get(key) is None]
         prompt = sum(_prompt_tokens(request) for request in missing)
         completion = sum(request.max_tokens for request in missing)
         usd = sum(self._worst(request) for request in missing)
-        return Estimate(len(requests), len(requests) - len(missing), prompt, completion, usd)
+        return Estimate(len(distinct), len(distinct) - len(missing), prompt, completion, usd)
 
     def _payload(self, request: Request) -> dict[str, Any]:
         return {

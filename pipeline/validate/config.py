@@ -28,20 +28,13 @@ class DifficultyConfig(Section):
 
     encoder: Literal["minilm", "hashed"]
     """minilm: sentence embeddings, about 200 texts a second; hashed: bags of words, for 100,000 drafts and more."""
-    easy_max_rank: int = Field(ge=1)
-    """easy: the statement is among this many best matches of the question ..."""
-    easy_min_overlap: float = Field(ge=0, le=1)
-    """... and the question holds at least this share of its own content words from statement or attribute type."""
-    hard_min_rank: int = Field(ge=2)
-    """hard: the statement's rank for the question is at least this ..."""
+    max_rank: int = Field(ge=1)
+    """The statement counts as found with a question where it is among this many best matches."""
+    min_overlap: float = Field(ge=0, le=1)
+    """A question counts as given away where it shares this much with the statement or names this much of the
+    attribute type; shares of content words."""
     pool_size: int = Field(ge=1)
     """How many statements the rank is counted among."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> DifficultyConfig:
-        if self.hard_min_rank <= self.easy_max_rank:
-            raise ValueError("hard_min_rank must be greater than easy_max_rank")
-        return self
 
 
 class ReferenceConfig(Section):

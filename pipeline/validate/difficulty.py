@@ -93,19 +93,17 @@ def tag(
 ) -> Literal["easy", "medium", "hard"]:
     """The difficulty tag by the rule of docs/dataset.md.
 
-    With solve rates: easy when the reference model solves the question and the statement can be found with it, hard
-    when neither holds, medium when one does. Without: easy when the statement is easily found and the question shares
-    words with it or names the attribute, hard when it cannot be found, medium between.
+    Two things make a question easy: that the statement is found with it, and that the reference model solves it or,
+    without solve rates, that its words give the statement or the attribute away. hard when neither holds, medium when
+    one does.
     """
-    found = numbers.statement_rank < config.hard_min_rank
+    found = numbers.statement_rank <= config.max_rank
     if reference is not None and numbers.solve_rate_with is not None:
-        solved = numbers.solve_rate_with >= reference.min_solve_rate
-        return "easy" if solved and found else "medium" if solved or found else "hard"
-    overlap = max(numbers.statement_overlap, numbers.attribute_overlap)
-    if numbers.statement_rank <= config.easy_max_rank and overlap >= config.easy_min_overlap:
-        return "easy"
-    return "medium" if found else "hard"
+        helped = numbers.solve_rate_with >= reference.min_solve_rate
+    else:
+        helped = max(numbers.statement_overlap, numbers.attribute_overlap) >= config.min_overlap
+    return "easy" if found and helped else "medium" if found or helped else "hard"
 
 
-def _share(of: set[str], within: set[str]) -> float:
+def _share(of: frozenset[str], within: frozenset[str]) -> float:
     return round(len(of & within) / len(of), 4) if of else 0.0

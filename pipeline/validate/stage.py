@@ -253,7 +253,7 @@ def _with_rates(numbers: Difficulty, rates: Rates | None) -> Difficulty:
 def _keep(draft: Draft, faults: Mapping[int, list[Violation]]) -> Kept:
     statement = draft.statement
     # Word order and function words do not make another statement; one without content words is only itself.
-    repeated = frozenset(content_stems(statement.self_contained)) or stems(statement.self_contained)
+    repeated = content_stems(statement.self_contained) or stems(statement.self_contained)
     return Kept(
         draft=draft.model_dump_json().encode(),
         bad=frozenset(faults),

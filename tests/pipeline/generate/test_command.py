@@ -35,11 +35,11 @@ def mined(tmp_path: Path, make_statement: Callable[..., Statement], make_query: 
     return tmp_path / "mined"
 
 
-def settings(tmp_path: Path, endpoint: FakeEndpoint) -> Path:
+def settings(tmp_path: Path, endpoint: FakeEndpoint, *, ours_first: bool = False) -> Path:
     """params.yaml as committed, with the generator at `endpoint`, one sample, one call at a time, no updates."""
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["generate"] |= {"writer": "ideas", "samples": 1, "updates": 0}
-    params["generate"]["ranking"]["ours_first"] = False
+    params["generate"]["ranking"]["ours_first"] = ours_first
     params["llm"] |= {"cache": str(tmp_path / "calls.sqlite"), "concurrency": 1, "backoff_s": 0.0}
     params["llm"]["roles"]["generator"] |= {"base_url": endpoint.base_url}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
@@ -80,16 +80,23 @@ def test_a_killed_stage_repeats_no_finished_call(tmp_path: Path, mined: Path) ->
     assert report["llm"]["cached"] == 6
 
 
-def test_a_dry_run_prints_the_price_and_sends_nothing(tmp_path: Path, mined: Path) -> None:
+@pytest.mark.parametrize("ours_first", [False, True])
+def test_a_dry_run_sends_nothing_and_foretells_the_calls_of_the_run(
+    tmp_path: Path, mined: Path, ours_first: bool
+) -> None:
     with fake_endpoint(answer) as endpoint:
-        params = settings(tmp_path, endpoint)
-        done = subprocess.run(
-            [*COMMAND, "--mined", str(mined), "--params", str(params), "--dry-run"], capture_output=True, text=True
-        )
+        params = settings(tmp_path, endpoint, ours_first=ours_first)
+        arguments = [*COMMAND, "--mined", str(mined), "--params", str(params)]
+        dry = subprocess.run([*arguments, "--dry-run"], capture_output=True, text=True)
         assert endpoint.requests == []
-    assert done.returncode == 0, done.stderr
-    assert "20 calls, 0 of them cached" in done.stderr
-    assert "$0.0000" in done.stderr
+        done = subprocess.run([*arguments, "--out", str(tmp_path / "out")], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        calls = len(endpoint.requests)
+    assert dry.returncode == 0, dry.stderr
+    # Ten advice prompts, where they are wanted, and one to rephrase the question that bakers and nurses share.
+    assert calls == (1 if ours_first else 11)
+    assert f"generate: {calls} calls, 0 of them cached" in dry.stderr
+    assert "$0.0000" in dry.stderr
 
 
 def test_missing_input_is_one_line_that_names_the_file(tmp_path: Path) -> None:

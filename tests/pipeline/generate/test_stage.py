@@ -146,6 +146,21 @@ def test_a_mined_query_serves_no_more_topics_than_it_may(
         assert asked == users
 
 
+def test_mined_queries_that_fit_alike_are_dealt_out_evenly(
+    run: Run,
+    endpoint: FakeEndpoint,
+    make_statement: Callable[..., Statement],
+    make_query: Callable[..., Query],
+    config: GenerateConfig,
+) -> None:
+    hikers = [make_statement(f"I love hiking in the {place}.", "hobby", place) for place in ("mountains", "hills")]
+    queries = [make_query(f"how should I spend my free weekend {where}?") for where in ("in the mountains", "outdoors")]
+    limits = {"min_to_question": 0.5, "min_to_statement": -1.0, "max_uses": 2}
+    drafts = run(endpoint, hikers, queries, matching=config.matching.model_copy(update=limits)).drafts
+    asked = [q.query_id for d in drafts for q in d.questions if q.kind is K.IMPLICIT]
+    assert sorted(asked) == sorted(query.id for query in queries)
+
+
 def test_where_the_rules_reject_every_sample_our_own_question_is_used(
     run: Run, statements: list[Statement], rules: RulesConfig
 ) -> None:

@@ -22,7 +22,7 @@ FIXTURES = Path(__file__).with_name("fixtures")
 PUBLISHED = os.environ.get("UPQA_PUBLISHED_DATA")
 """Folder with the published files, which are not part of the project."""
 RULES = RulesConfig(require_kinds=(), max_target_words=6, max_question_words=40, min_question_words=1)
-DIFFICULTY = DifficultyConfig(encoder="hashed", easy_max_rank=3, easy_min_overlap=0.3, hard_min_rank=11, pool_size=1000)
+DIFFICULTY = DifficultyConfig(encoder="hashed", max_rank=10, min_overlap=0.3, pool_size=1000)
 
 
 def rows(benchmark: Format, path: Path) -> Dataset:

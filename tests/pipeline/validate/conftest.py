@@ -84,9 +84,8 @@ def config() -> ValidateConfig:
             },
             "difficulty": {
                 "encoder": "hashed",
-                "easy_max_rank": 1,
-                "easy_min_overlap": 0.3,
-                "hard_min_rank": 4,
+                "max_rank": 3,
+                "min_overlap": 0.3,
                 "pool_size": 50,
             },
             "reference": None,

@@ -10,7 +10,7 @@ from pipeline.core.records import Difficulty
 from pipeline.validate.config import DifficultyConfig, ReferenceConfig
 from pipeline.validate.difficulty import Asked, Yardstick, hashed, tag
 
-CONFIG = DifficultyConfig(encoder="hashed", easy_max_rank=2, easy_min_overlap=0.3, hard_min_rank=5, pool_size=10)
+CONFIG = DifficultyConfig(encoder="hashed", max_rank=4, min_overlap=0.3, pool_size=10)
 VOCABULARY = ["chess", "dog", "rome", "hobby", "play", "walk"]
 
 
@@ -44,7 +44,7 @@ def test_no_question_gives_no_number() -> None:
 
 @pytest.mark.parametrize(
     ("rank", "overlap", "wanted"),
-    [(1, 0.5, "easy"), (2, 0.3, "easy"), (1, 0.1, "medium"), (4, 0.9, "medium"), (5, 0.9, "hard"), (9, 0.0, "hard")],
+    [(1, 0.5, "easy"), (4, 0.3, "easy"), (1, 0.1, "medium"), (5, 0.9, "medium"), (5, 0.2, "hard"), (9, 0.0, "hard")],
 )
 def test_the_tag_follows_the_documented_rule(rank: int, overlap: float, wanted: str) -> None:
     numbers = Difficulty(
