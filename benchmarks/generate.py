@@ -223,8 +223,8 @@ def good_rate(dataset: Path, more: Path) -> Claim | None:
         low,
         high,
         len(last),
-        "random preferences of users whose statements were not read while the questions were written, most of them "
-        "beyond the cap of the demo; read once by the language model that wrote the templates; origin not shown",
+        "random preferences of users whose statements were not read while the questions were written; all but those in "
+        "`of_the_demo` lie beyond its cap; read once by the language model that wrote the templates; origin not shown",
         {
             "of_the_demo": _good_of(label for label in last if label["content"] in ours_alone),
             "earlier_rounds": {number: _good_of(labels) for number, labels in sorted(rounds.items())[:-1]},
