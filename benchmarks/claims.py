@@ -139,7 +139,8 @@ def _cell(estimate: Sequence[float], column: str) -> str:
     value, low, high = estimate
     if not column.endswith(HOLDS):
         return f"{value:.2f} ({low:.2f} to {high:.2f})"
-    word = "holds" if low > 0 else "does not hold" if high < 0 else "open"
+    # Where all users agree the bootstrap has no width, which says nothing of other users.
+    word = "all agree" if low == high else "holds" if low > 0 else "does not hold" if high < 0 else "open"
     return f"{word}: {value:+.2f} ({low:+.2f} to {high:+.2f})"
 
 

@@ -128,17 +128,23 @@ def test_recall_and_specificity_stand_beside_one_another_under_our_protocol_only
 
 def test_the_page_says_what_an_interval_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "RESULTS", tmp_path)
-    cells = {"up/holds?": [0.2, 0.1, 0.3], "down/holds?": [-0.2, -0.3, -0.1], "level/holds?": [0.0, -0.1, 0.1]}
+    cells = {
+        "up/holds?": [0.2, 0.1, 0.3],
+        "down/holds?": [-0.2, -0.3, -0.1],
+        "level/holds?": [0.0, -0.1, 0.1],
+        "one/holds?": [1.0, 1.0, 1.0],
+    }
     claims.write(
         "a", "python -m benchmarks.a", [claims.Claim("x.a_b", 0.2, "share", 0.1, 0.3, 9, extra={"cells": cells})]
     )
-    page = claims.fill("<!-- cells: x. up/holds? down/holds? level/holds? gone -->\nold\n<!-- end -->")
+    page = claims.fill("<!-- cells: x. up/holds? down/holds? level/holds? one/holds? gone -->\nold\n<!-- end -->")
     (line,) = [line for line in page.splitlines() if line.startswith("| a b |")]
     assert [cell.strip() for cell in line.strip("|").split("|")] == [
         "a b",
         "holds: +0.20 (+0.10 to +0.30)",
         "does not hold: -0.20 (-0.30 to -0.10)",
         "open: +0.00 (-0.10 to +0.10)",
+        "all agree: +1.00 (+1.00 to +1.00)",
         "",
     ]
     assert "\nold\n" not in page
