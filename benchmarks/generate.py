@@ -191,11 +191,16 @@ def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
 
 def good_rate(dataset: Path, more: Path) -> Claim | None:
     """Share of the preferences of the last round that are good; None where their questions have changed since."""
-    contents = {
-        content_hash(preference, questions): {q.kind.value: q.origin for q in questions if q.kind in TARGET_KINDS[1:]}
-        for preference, questions in readable([dataset, more])
-    }
-    ours_alone = {content_hash(preference, questions) for preference, questions in released(dataset)}
+    of_the_demo, beyond_its_cap = (
+        {
+            content_hash(preference, questions): {
+                q.kind.value: q.origin for q in questions if q.kind in TARGET_KINDS[1:]
+            }
+            for preference, questions in readable([folder])
+        }
+        for folder in (dataset, more)
+    )
+    contents = of_the_demo | beyond_its_cap
     rounds: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for line in LABELS.read_text(encoding="utf-8").splitlines():
         label = json.loads(line)
@@ -226,7 +231,7 @@ def good_rate(dataset: Path, more: Path) -> Claim | None:
         "random preferences of users whose statements were not read while the questions were written; all but those in "
         "`of_the_demo` lie beyond its cap; read once by the language model that wrote the templates; origin not shown",
         {
-            "of_the_demo": _good_of(label for label in last if label["content"] in ours_alone),
+            "of_the_demo": _good_of(label for label in last if label["content"] in of_the_demo),
             "earlier_rounds": {number: _good_of(labels) for number, labels in sorted(rounds.items())[:-1]},
             "failed_by_aspect": failed,
             "not_answerable_by_kind_and_origin": {key: [bad[key], read[key]] for key in sorted(read)},

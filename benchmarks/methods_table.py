@@ -21,6 +21,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -151,16 +152,22 @@ class Bench:
         """Folder of the runs, by number of preferences and method."""
         return self.work / "runs" / f"{self.model}-{self.split}"
 
+    @cached_property
+    def rows_sha256(self) -> str:
+        """Hash of the rows of the data set, which must be there."""
+        return dataset_sha256(self.dataset)
+
     def key(self, method: str) -> str:
         """What a row depends on, but for code and number of preferences."""
         cell = Cell(self.settings, self.model, method)
         settings = cell.settings.model_dump(exclude={"methods", "models", "checkpoints", "max_preferences"})
-        return content_id(dataset_sha256(self.dataset), config_sha256(cell.config), cell.source, settings)
+        return content_id(self.rows_sha256, config_sha256(cell.config), cell.source, settings)
 
     def largest(self, method: str) -> Path | None:
         """The finished run of a method on the most preferences; None where there is none with today's key."""
+        key = self.key(method)
         found = [path.parent for path in self.runs.glob(f"*/{method}/scores.json")]
-        found = [run for run in found if json.loads((run / "key.json").read_text(encoding="utf-8")) == self.key(method)]
+        found = [run for run in found if json.loads((run / "key.json").read_text(encoding="utf-8")) == key]
         return max(found, key=lambda run: int(run.parent.name), default=None)
 
     @property

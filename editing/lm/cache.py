@@ -30,15 +30,18 @@ class RoomyLayer(DynamicLayer):
             self.lazy_initialization(key_states, value_states)
         assert self.keys is not None and self.values is not None
         keys, values = self.buffers
-        keys, self.keys = _appended(keys, self.keys, key_states)
-        values, self.values = _appended(values, self.values, value_states)
+        before = self.get_seq_length()
+        keys, self.keys = _appended(keys, self.keys, before, key_states)
+        values, self.values = _appended(values, self.values, before, value_states)
         self.buffers = (keys, values)
         return self.keys, self.values
 
 
-def _appended(buffer: Tensor, old: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
-    """The buffer of `old` and `new`, and the view of both; `old` moves where `buffer` is not its own or is full."""
-    before = old.shape[-2] if old.numel() else 0
+def _appended(buffer: Tensor, old: Tensor, before: int, new: Tensor) -> tuple[Tensor, Tensor]:
+    """The buffer of `old`, `before` tokens, and `new`, and the view of both.
+
+    `old` moves where `buffer` is not its own or is full.
+    """
     after = before + new.shape[-2]
     rows, heads, _, width = new.shape
     own = buffer.data_ptr() == old.data_ptr() and buffer.shape[:2] == old.shape[:2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -211,15 +212,23 @@ class Composer:
 
 def _spread(topics: Sequence[Topic], found: Iterable[list[Ranked]], most: int) -> Iterator[tuple[Topic, Ranked]]:
     """One mined query a topic, none for more than `most` topics: the least used query first, of those the closest."""
-    left = {topic.id: (topic, own) for topic, own in zip(topics, found, strict=True) if own}
+    pairs = [(topic, ranked) for topic, own in zip(topics, found, strict=True) for ranked in own]
+    waiting = [(0, -ranked.score, topic.id, number) for number, (topic, ranked) in enumerate(pairs)]
+    heapq.heapify(waiting)
+    served: set[str] = set()
     uses: Counter[str | None] = Counter()
-    while left:
-        pairs = [(uses[r.question.query_id], -r.score, topic.id, r) for topic, own in left.values() for r in own]
-        used, _, chosen, ranked = min(pairs, key=lambda pair: pair[:3])
-        if used == most:
-            return
+    while waiting:
+        used, distance, name, number = heapq.heappop(waiting)
+        topic, ranked = pairs[number]
+        now = uses[ranked.question.query_id]
+        if topic.id in served or now == most:
+            continue
+        if used < now:  # dealt out since it was put here: it goes back to its place
+            heapq.heappush(waiting, (now, distance, name, number))
+            continue
+        served.add(topic.id)
         uses[ranked.question.query_id] += 1
-        yield left.pop(chosen)[0], ranked
+        yield topic, ranked
 
 
 _DANGLING = frozenset(["it", "its", "this", "that", "these", "those", "them", "they"])

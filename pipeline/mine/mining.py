@@ -140,15 +140,14 @@ def judge(shard: Found, settings: MineSettings) -> ShardResult:
     clock.lap("detector")
     outcomes = [_judge(one, probability, settings) for one, probability in zip(found, probabilities, strict=True)]
     clock.lap("rows")
-    passed = [number for number, outcome in enumerate(outcomes) if not isinstance(outcome, Dropped)]
+    passed = {number: outcome for number, outcome in enumerate(outcomes) if not isinstance(outcome, Dropped)}
     distinct = sorted({texts[number] for number in passed})
     vectors = reading.finished(distinct)[np.searchsorted(distinct, [texts[number] for number in passed])]
     clock.lap("embedding_of_rows")
     groups = _groups([found[number] for number in passed], vectors)
-    waiting = (outcome for outcome in outcomes if not isinstance(outcome, Dropped))
     clock.lap("family")
     return ShardResult(
-        kept=[finish(group) for finish, group in zip(waiting, groups, strict=True)],
+        kept=[finish(group) for finish, group in zip(passed.values(), groups, strict=True)],
         vectors=vectors,
         dropped=[outcome for outcome in outcomes if isinstance(outcome, Dropped)],
         counts=shard.counts,

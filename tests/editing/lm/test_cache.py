@@ -3,9 +3,10 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import DynamicLayer, Gemma2Config, LlamaConfig
+from transformers import DynamicLayer
 
 from editing.lm.cache import ROOM, RoomyLayer, empty_cache
+from tests.editing.conftest import tiny_config
 
 STEPS = st.lists(
     st.one_of(
@@ -47,20 +48,10 @@ def test_a_token_is_written_without_moving_those_before_it() -> None:
 
 
 def test_every_layer_of_a_plain_decoder_has_room() -> None:
-    config = LlamaConfig(vocab_size=16, hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2)
-    cache = empty_cache(config)
-    assert [type(layer) for layer in cache.layers] == [RoomyLayer, RoomyLayer]
+    cache = empty_cache(tiny_config("llama"))
+    assert [type(layer) for layer in cache.layers] == [RoomyLayer] * 4
 
 
 def test_layers_with_a_sliding_window_stay_the_library_s_own() -> None:
-    config = Gemma2Config(
-        vocab_size=16,
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        head_dim=4,
-    )
-    cache = empty_cache(config)
-    assert [type(layer) is RoomyLayer for layer in cache.layers] == [False, True]
+    cache = empty_cache(tiny_config("gemma2"))
+    assert [type(layer) is RoomyLayer for layer in cache.layers] == [False, True, False, True]

@@ -129,14 +129,18 @@ def test_a_mined_query_that_fits_is_taken_before_a_generated_one(
     assert (implicit.text, implicit.origin, implicit.query_id) == (query.text, "mined", query.id)
 
 
+@pytest.fixture
+def hikers(make_statement: Callable[..., Statement]) -> list[Statement]:
+    return [make_statement(f"I love hiking in the {place}.", "hobby", place) for place in ("mountains", "hills")]
+
+
 def test_a_mined_query_serves_no_more_topics_than_it_may(
     run: Run,
     endpoint: FakeEndpoint,
-    make_statement: Callable[..., Statement],
+    hikers: list[Statement],
     make_query: Callable[..., Query],
     config: GenerateConfig,
 ) -> None:
-    hikers = [make_statement(f"I love hiking in the {place}.", "hobby", place) for place in ("mountains", "hills")]
     query = make_query("how should I spend my free weekend in the mountains?")
     for most, users in ((1, ["mountains"]), (2, ["mountains", "hills"])):
         limits = {"min_to_question": 0.5, "min_to_statement": -1.0, "max_uses": most}
@@ -149,11 +153,10 @@ def test_a_mined_query_serves_no_more_topics_than_it_may(
 def test_mined_queries_that_fit_alike_are_dealt_out_evenly(
     run: Run,
     endpoint: FakeEndpoint,
-    make_statement: Callable[..., Statement],
+    hikers: list[Statement],
     make_query: Callable[..., Query],
     config: GenerateConfig,
 ) -> None:
-    hikers = [make_statement(f"I love hiking in the {place}.", "hobby", place) for place in ("mountains", "hills")]
     queries = [make_query(f"how should I spend my free weekend {where}?") for where in ("in the mountains", "outdoors")]
     limits = {"min_to_question": 0.5, "min_to_statement": -1.0, "max_uses": 2}
     drafts = run(endpoint, hikers, queries, matching=config.matching.model_copy(update=limits)).drafts
