@@ -160,7 +160,7 @@ class Bench:
     def key(self, method: str) -> str:
         """What a row depends on, but for code and number of preferences."""
         cell = Cell(self.settings, self.model, method)
-        settings = cell.settings.model_dump(exclude={"methods", "models", "checkpoints", "max_preferences"})
+        settings = cell.settings.model_dump(exclude={"methods", "models", "checkpoints", "max_preferences", "workers"})
         return content_id(self.rows_sha256, config_sha256(cell.config), cell.source, settings)
 
     def largest(self, method: str) -> Path | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import compress
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from editing.drift import BaseAnswer, base_answers, divergences
+from editing.drift import base_answers, divergences
 from editing.lm.load import LM, DType, load
 from editing.methods.base import CACHE, Method, Resources, config_sha256
 from editing.methods.registry import create, load_config, method_class
@@ -22,6 +25,7 @@ from editing.patches.patch import Patch
 from editing.patches.stack import holding, stacked, withdrawn
 from editing.scenarios import Case, Scenario
 from editing.users import SPLITS, histories, read_cases, texts_of, users_of
+from editing.workers import Finish, Workers, work_through, workers_for
 from pipeline.core.config import Section
 from pipeline.core.errors import UpqaError, unknown_name
 from pipeline.core.progress import progress
@@ -57,8 +61,14 @@ class EditSettings(Section):
     """Number format of the weights."""
     device: str
     """auto, cpu or cuda."""
+    workers: Workers
+    """Processes that share the groups of `users_per_fit` cases."""
     seeds: tuple[int, ...] = Field(min_length=1)
     """Seeds of methods that draw numbers (their settings have a `seed`), each fitted and asked; others run once."""
+
+
+NOT_IN_KEY = {"models", "methods", "checkpoints", "max_preferences", "scenarios", "seeds", "workers"}
+"""Settings that finished work does not depend on, or that stand in its key in another form."""
 
 
 class Cell:
@@ -103,54 +113,33 @@ def run_cell(cell: Cell, dataset: Path, out: Path, cache: Path = CACHE) -> dict[
 
 
 def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, Any]) -> None:
-    settings = cell.settings
-    cases = read_cases(dataset, cell.scenario, settings.split, settings.max_preferences)
-    told = histories(dataset)
-    texts = texts_of(dataset, [split for split in SPLITS if split != settings.split])
-    lm = load(cell.source, name=cell.model, dtype=settings.dtype, device=settings.device)
-    rows_sha256 = dataset_sha256(dataset)
-    base = base_answers(
-        lm,
-        [question for case in cases for question in case.questions],
-        max_new_tokens=settings.max_new_tokens,
-        batch_size=settings.batch_size,
-        cache=cache,
-    )
+    settings, desk = cell.settings, _Desk(cell, dataset, cache)
+    lm, cases = desk.lm, desk.cases
     shutil.rmtree(out / "patches", ignore_errors=True)
+    desk.work(partial(_another_desk, cell, dataset, cache))
     patches: list[Patch] = []
     stacks: list[Patch] = []
     asked: list[Asked] = []
-    works: list[Path] = []
-    for config, seed in seeded(cell.config, settings.seeds):
-        torch.manual_seed(seed)
-        method = create(cell.method, config, Resources(texts, cache))
-        key = content_id(
-            rows_sha256,
-            code_sha256(),
-            lm.weights_sha256,
-            lm.prompts.sha256,
-            cell.method,
-            config_sha256(config),
-            cell.scenario.model_dump(),
-            settings.model_dump(exclude={"models", "methods", "checkpoints", "max_preferences", "scenarios", "seeds"}),
-        )
-        works.append(cache / "edit" / key)
-        edits, answered = _work(lm, method, cases, told, base, settings, works[-1])
-        suffix = f".seed{seed}" if seed != settings.seeds[0] else ""
-        for case, own in zip(cases, edits, strict=True):
+    for series in desk.series:
+        suffix = f".seed{series.seed}" if series.seed != settings.seeds[0] else ""
+        for case in cases:
+            own = series.edits(case)
             stacks.append(stacked(own))
             # Untimed, so that the files of two equal runs have the same bytes.
             stacks[-1].untimed().save(out / "patches" / f"{case.id}{suffix}.safetensors")
             patches += own
-        asked += [row.model_copy(update={"answer": row.answer.model_copy(update={"seed": seed})}) for row in answered]
+        answers = [row for group in desk.groups for row in read_jsonl(series.answers(group), Asked)]
+        asked += [
+            row.model_copy(update={"answer": row.answer.model_copy(update={"seed": series.seed})}) for row in answers
+        ]
     write_parquet(out / "answers.parquet", (row.answer for row in asked), Answer)
     # What is kept for a stopped run must never stand in for a run of its own.
-    for work in works:
-        shutil.rmtree(work)
+    for series in desk.series:
+        shutil.rmtree(series.folder)
     record |= {
         "status": "ok",
         "protocol": PROTOCOL_VERSION,
-        "dataset_sha256": rows_sha256,
+        "dataset_sha256": desk.rows_sha256,
         "split": settings.split,
         "scenario": {"name": settings.scenario, **cell.scenario.model_dump()},
         "model": {
@@ -161,24 +150,171 @@ def _run(cell: Cell, dataset: Path, out: Path, cache: Path, record: dict[str, An
             "device": lm.device.type,
         },
         "method": cell.method,
-        "kind": method.kind,
+        "kind": method_class(cell.method).kind,
         "method_config": cell.config.model_dump(mode="json"),
         "prompt_sha256": lm.prompts.sha256,
         "prompt_form": lm.prompts.form,
         "max_new_tokens": settings.max_new_tokens,
         "decoding": "greedy",
-        "seeds": [seed for _, seed in seeded(cell.config, settings.seeds)],
+        "seeds": [series.seed for series in desk.series],
         "counts": {
             "preferences": len({question.preference_id for case in cases for question in case.questions}),
             "models": len(cases),
             "edits": len(patches),
             "answers": len(asked),
             "failed_edits": sum(patch.manifest.failure is not None for patch in patches),
-            "edit_prompt_is_a_test_question": sum(_asks_literally(case, told) for case in cases),
+            "edit_prompt_is_a_test_question": sum(_asks_literally(case, desk.told) for case in cases),
         },
         "failures": {p.manifest.preference_ids[0]: p.manifest.failure for p in patches if p.manifest.failure},
         "cost": _cost(patches, stacks, cell.scenario.edits, [row.extra_prompt_tokens for row in asked]),
     }
+
+
+class Asked(Record):
+    """An answer with its cost, as a stopped run keeps it."""
+
+    answer: Answer
+    """The answer."""
+    extra_prompt_tokens: int
+    """Prompt tokens beyond those of the bare question."""
+
+
+class _Desk:
+    """A cell opened for work: its data, its checkpoint and what is done already; one in every process that helps."""
+
+    def __init__(self, cell: Cell, dataset: Path, cache: Path) -> None:
+        """Read the data and load the checkpoint."""
+        settings = self.settings = cell.settings
+        self.cases = read_cases(dataset, cell.scenario, settings.split, settings.max_preferences)
+        size = settings.users_per_fit
+        self.groups = [self.cases[at : at + size] for at in range(0, len(self.cases), size)]
+        self.told = histories(dataset)
+        self.lm = load(cell.source, name=cell.model, dtype=settings.dtype, device=settings.device)
+        self.rows_sha256 = dataset_sha256(dataset)
+        self.base = base_answers(
+            self.lm,
+            [question for case in self.cases for question in case.questions],
+            max_new_tokens=settings.max_new_tokens,
+            batch_size=settings.batch_size,
+            cache=cache,
+        )
+        texts = texts_of(dataset, [split for split in SPLITS if split != settings.split])
+        self.series = [self._series(cell, config, seed, texts, cache) for config, seed in seeded(cell)]
+        self.parts = [(series, group) for series in self.series for group in self.groups]
+
+    def _series(self, cell: Cell, config: Section, seed: int, texts: Sequence[str], cache: Path) -> _Series:
+        key = content_id(
+            self.rows_sha256,
+            code_sha256(),
+            self.lm.weights_sha256,
+            self.lm.prompts.sha256,
+            cell.method,
+            config_sha256(config),
+            cell.scenario.model_dump(),
+            self.settings.model_dump(exclude=NOT_IN_KEY),
+        )
+        method = create(cell.method, config, Resources(texts, cache))
+        return _Series(seed, WithinMemory(method, self.lm), cache / "edit" / key)
+
+    def work(self, opener: Callable[[], Finish]) -> None:
+        """Do every part, with other processes where that helps; `opener` makes `finish` in one of them."""
+        edits = [sum(len(case.told) for case in group) for _, group in self.parts]
+        done = 0
+        with progress(f"{self.series[0].fitter.method.name} on {self.lm.name}", sum(edits), "edits") as advance:
+
+            def tick() -> None:
+                nonlocal done
+                there = (series.answers(group).is_file() for series, group in self.parts)
+                now = sum(compress(edits, there))
+                advance(now - done)
+                done = now
+
+            workers = workers_for(self.settings.workers, len(self.parts), self.lm)
+            work_through(len(self.parts), self.finish, opener, workers, tick)
+
+    def finish(self, part: int) -> None:
+        """Fit and ask the group of users of one part, unless its answers are there."""
+        series, group = self.parts[part]
+        finished = series.answers(group)
+        if finished.is_file():
+            return
+        torch.manual_seed(series.seed)
+        stacks = [
+            withdrawn(self.lm, stacked(own)) if case.withdrawn else stacked(own)
+            for case, own in zip(group, self._fitted(series, group), strict=True)
+        ]
+        write_jsonl(finished, self._ask(series.fitter.method, stacks, group))
+
+    def _fitted(self, series: _Series, group: Sequence[Case]) -> list[list[Patch]]:
+        """The edits of these cases, each saved as soon as it is there.
+
+        First edits are fitted together, and again together where one of them is missing: the same batch gives the same
+        bytes. Every later one is fitted alone, on the model with those before it in place.
+        """
+        users = [users_of(case, self.told) for case in group]
+        firsts = [series.edit(case, 0) for case in group]
+        if not all(file.is_file() for file in firsts):
+            for file, patch in zip(firsts, series.fitter.fit([people[0] for people in users]), strict=True):
+                patch.save(file)
+        made = [[Patch.load(file)] for file in firsts]
+        for case, own, people in zip(group, made, users, strict=True):
+            for at, user in enumerate(people[1:], start=1):
+                file = series.edit(case, at)
+                if not file.is_file():
+                    with holding(self.lm, own):
+                        (patch,) = series.fitter.fit([user])
+                    patch.save(file)
+                own.append(Patch.load(file))
+        return made
+
+    def _ask(self, method: Method[Any], patches: Sequence[Patch], group: Sequence[Case]) -> Iterator[Asked]:
+        settings, base = self.settings, self.base
+        rows = [(at, question) for at, case in enumerate(group) for question in case.questions]
+        controls = [(at, question) for at, question in rows if question.id in base]
+        with applied(self.lm, patches) as responder:
+            replies = responder.answer(
+                [at for at, _ in rows],
+                [question.text for _, question in rows],
+                max_new_tokens=settings.max_new_tokens,
+                batch_size=settings.batch_size,
+            )
+            found = divergences(
+                responder,
+                [at for at, _ in controls],
+                [question.text for _, question in controls],
+                [base[question.id] for _, question in controls],
+            )
+        kl = {question.id: value for (_, question), value in zip(controls, found, strict=True)}
+        for (_, question), reply in zip(rows, replies, strict=True):
+            answer = _answer(self.lm, method, settings.scenario, question, reply)
+            if question.id in base:
+                answer = answer.model_copy(update={"base_text": base[question.id].text, "kl": kl[question.id]})
+            yield Asked(answer=answer, extra_prompt_tokens=reply.extra_prompt_tokens)
+
+
+@dataclass(frozen=True)
+class _Series:
+    """A method with one seed, and where its edits and answers are kept until the run is complete."""
+
+    seed: int
+    fitter: WithinMemory
+    folder: Path
+
+    def edit(self, case: Case, at: int) -> Path:
+        """File of one edit of a case."""
+        return self.folder / case.id / f"{at}.safetensors"
+
+    def edits(self, case: Case) -> list[Patch]:
+        """The finished edits of a case."""
+        return [Patch.load(self.edit(case, at)) for at in range(len(case.told))]
+
+    def answers(self, group: Sequence[Case]) -> Path:
+        """File of the answers of a group of cases, written when all are there."""
+        return self.folder / f"{content_id(*(case.id for case in group))}.jsonl"
+
+
+def _another_desk(cell: Cell, dataset: Path, cache: Path) -> Finish:
+    return _Desk(cell, dataset, cache).finish
 
 
 def code_sha256() -> str:
@@ -194,8 +330,9 @@ def code_sha256() -> str:
     return content_id(*(sha256_file(file) for file in files))
 
 
-def seeded(config: Section, seeds: Sequence[int]) -> list[tuple[Section, int]]:
+def seeded(cell: Cell) -> list[tuple[Section, int]]:
     """A method's settings once for each seed, where they have a `seed`; else once, with the first."""
+    config, seeds = cell.config, cell.settings.seeds
     if "seed" not in type(config).model_fields:
         return [(config, seeds[0])]
     return [(config.model_copy(update={"seed": seed}), seed) for seed in seeds]
@@ -213,100 +350,6 @@ def _cost(edits: Sequence[Patch], stacks: Sequence[Patch], users: int, extra_tok
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "peak_accelerator_mb": round(accelerator, 1),
     }
-
-
-class Asked(Record):
-    """An answer with its cost, as a stopped run keeps it."""
-
-    answer: Answer
-    """The answer."""
-    extra_prompt_tokens: int
-    """Prompt tokens beyond those of the bare question."""
-
-
-def _work(
-    lm: LM,
-    method: Method[Any],
-    cases: Sequence[Case],
-    told: Mapping[str, Sequence[str]],
-    base: Mapping[str, BaseAnswer],
-    settings: EditSettings,
-    work: Path,
-) -> tuple[list[list[Patch]], list[Asked]]:
-    """The edits of every case and all answers; what a former run finished is read from `work`."""
-    edits: list[list[Patch]] = []
-    asked: list[Asked] = []
-    fitter = WithinMemory(method, lm)
-    with progress(f"{method.name} on {lm.name}", sum(len(case.told) for case in cases), "edits") as advance:
-        for at in range(0, len(cases), settings.users_per_fit):
-            group = cases[at : at + settings.users_per_fit]
-            finished = work / f"{content_id(*(case.id for case in group))}.jsonl"
-            made = _fitted(lm, fitter, group, told, work)
-            if not finished.is_file():
-                stacks = [
-                    withdrawn(lm, stacked(own)) if case.withdrawn else stacked(own)
-                    for case, own in zip(group, made, strict=True)
-                ]
-                write_jsonl(finished, _ask(lm, method, stacks, [case.questions for case in group], base, settings))
-            edits += made
-            asked += read_jsonl(finished, Asked)
-            advance(sum(len(case.told) for case in group))
-    return edits, asked
-
-
-def _fitted(
-    lm: LM, fitter: WithinMemory, cases: Sequence[Case], told: Mapping[str, Sequence[str]], work: Path
-) -> list[list[Patch]]:
-    """The edits of these cases, each saved in `work` as soon as it is there.
-
-    First edits are fitted together, and again together where one of them is missing: the same batch gives the same
-    bytes. Every later one is fitted alone, on the model with those before it in place.
-    """
-    users = [users_of(case, told) for case in cases]
-    files = [[work / case.id / f"{at}.safetensors" for at in range(len(case.told))] for case in cases]
-    if not all(saved[0].is_file() for saved in files):
-        for saved, patch in zip(files, fitter.fit([people[0] for people in users]), strict=True):
-            patch.save(saved[0])
-    made = [[Patch.load(saved[0])] for saved in files]
-    for own, people, saved in zip(made, users, files, strict=True):
-        for user, file in zip(people[1:], saved[1:], strict=True):
-            if not file.is_file():
-                with holding(lm, own):
-                    (patch,) = fitter.fit([user])
-                patch.save(file)
-            own.append(Patch.load(file))
-    return made
-
-
-def _ask(
-    lm: LM,
-    method: Method[Any],
-    patches: Sequence[Patch],
-    questions: Sequence[Sequence[Question]],
-    base: Mapping[str, BaseAnswer],
-    settings: EditSettings,
-) -> Iterator[Asked]:
-    rows = [(at, question) for at, own in enumerate(questions) for question in own]
-    controls = [(at, question) for at, question in rows if question.id in base]
-    with applied(lm, patches) as responder:
-        replies = responder.answer(
-            [at for at, _ in rows],
-            [question.text for _, question in rows],
-            max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size,
-        )
-        found = divergences(
-            responder,
-            [at for at, _ in controls],
-            [question.text for _, question in controls],
-            [base[question.id] for _, question in controls],
-        )
-    kl = {question.id: value for (_, question), value in zip(controls, found, strict=True)}
-    for (_, question), reply in zip(rows, replies, strict=True):
-        answer = _answer(lm, method, settings.scenario, question, reply)
-        if question.id in base:
-            answer = answer.model_copy(update={"base_text": base[question.id].text, "kl": kl[question.id]})
-        yield Asked(answer=answer, extra_prompt_tokens=reply.extra_prompt_tokens)
 
 
 def _answer(lm: LM, method: Method[Any], scenario: str, question: Question, reply: Reply) -> Answer:

@@ -47,6 +47,7 @@ def settings(checkpoint: Path) -> EditSettings:
         split="test",
         max_preferences=3,
         users_per_fit=2,
+        workers=1,
         max_new_tokens=5,
         batch_size=16,
         dtype="float32",
@@ -214,13 +215,13 @@ def test_a_killed_run_goes_on_where_it_was(
         from pathlib import Path
         import editing.runner as runner
         settings = runner.EditSettings.model_validate_json(sys.argv[1])
-        real, calls = runner._ask, []
+        real, calls = runner._Desk._ask, []
         def ask(*arguments):
             calls.append(1)
             if len(calls) == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*arguments)
-        runner._ask = ask
+        runner._Desk._ask = ask
         cell = runner.Cell(settings, "tiny", "rome")
         runner.run_cell(cell, Path(sys.argv[2]), Path(sys.argv[3]) / "rome", Path(sys.argv[3]) / "cache")
         """
@@ -235,6 +236,19 @@ def test_a_killed_run_goes_on_where_it_was(
 
     monkeypatch.setattr("editing.methods.rome.Rome.fit", fail)
     assert len(run(settings, "rome", release, tmp_path)[1]) == 24
+
+
+def test_two_processes_write_the_patches_and_answers_of_one(
+    settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    both = {}
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        run(settings.model_copy(update={"workers": workers, "users_per_fit": 1}), "rome", release, folder)
+        files = [folder / "rome" / "answers.parquet", *sorted((folder / "rome" / "patches").iterdir())]
+        both[workers] = [(file.name, file.read_bytes()) for file in files]
+    assert len(both[1]) == 4
+    assert both[1] == both[2]
 
 
 def test_a_failed_edit_is_counted_and_answers_as_the_base_model(

@@ -47,6 +47,7 @@ def edited(method: str, release: Path, checkpoint: Path, folder: Path, scenario:
         split="test",
         max_preferences=3,
         users_per_fit=2,
+        workers=1,
         max_new_tokens=4,
         batch_size=16,
         dtype="float32",
