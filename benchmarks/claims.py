@@ -46,8 +46,11 @@ class Claim:
     """Further numbers of the same measurement."""
 
 
-def write(name: str, command: str, claims: Sequence[Claim]) -> Path:
-    """Write the claims of one script, with command, machine, date and commit; returns the file."""
+def write(name: str, command: str, claims: Sequence[Claim], *, keep_others: bool = False) -> Path:
+    """Write the claims of one script, with command, machine, date and commit; returns the file.
+
+    `keep_others` leaves claims of an earlier file that are not among these, with their own machine and date.
+    """
     revision = git_revision()
     stamp = {
         "command": command,
@@ -56,7 +59,10 @@ def write(name: str, command: str, claims: Sequence[Claim]) -> Path:
         "commit": (revision["commit"] or "")[:12] + ("+changes" if revision["dirty"] else ""),
     }
     path = RESULTS / f"{name}.json"
-    write_json(path, [{**asdict(claim), **stamp} for claim in claims])
+    made = {claim.claim for claim in claims}
+    earlier = json.loads(path.read_text(encoding="utf-8")) if keep_others and path.is_file() else []
+    others = [row for row in earlier if row["claim"] not in made]
+    write_json(path, [*others, *({**asdict(claim), **stamp} for claim in claims)])
     return path
 
 

@@ -1,6 +1,8 @@
 """What personalization costs elsewhere: perplexity and world facts before and after, on a few users of the demo's data.
 
-python -m benchmarks.general_ability [--users 2] [--methods none in_context ft_m rome]
+python -m benchmarks.general_ability [--users 2] [--methods none in_context ft_m rome preference_edit]
+
+Rows of the result file of methods that are not run stay as they are.
 
 Needs the release in build/hub and the exchanges in data/exchanges (`dvc repro exchanges`), and upqa[eval].
 """
@@ -33,7 +35,7 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, default=Path("build/hub"))
     parser.add_argument("--exchanges", type=Path, default=Path("data/exchanges/exchanges.parquet"))
     parser.add_argument("--users", type=int, default=2)
-    parser.add_argument("--methods", nargs="+", default=["none", "in_context", "ft_m", "rome"])
+    parser.add_argument("--methods", nargs="+", default=["none", "in_context", "ft_m", "rome", "preference_edit"])
     arguments = parser.parse_args()
     ability = load_section(PARAMS, "ability", AbilitySettings).model_copy(
         update={
@@ -54,7 +56,7 @@ def main() -> None:
             started = time.perf_counter()
             scores = score(measure_run(ability, arguments.dataset, run), plan)
             claims += claims_of(method, scores, time.perf_counter() - started, arguments.users)
-    write("general_ability", "python -m benchmarks.general_ability", claims)
+    write("general_ability", "python -m benchmarks.general_ability", claims, keep_others=True)
 
 
 def claims_of(method: str, scores: dict[str, Any], seconds: float, users: int) -> list[Claim]:

@@ -291,7 +291,7 @@ def main() -> None:
     for method in options.methods:
         measure(bench, method, judge, again=method in options.again)
     runs = {method: run for method in METHODS if (run := bench.largest(method)) is not None}
-    if bench.split == "test" and OURS in runs:
+    if bench.split == "test" and OURS in runs and any(method in runs for method in BASELINES):
         name = "methods_table" if bench.model == MODEL else f"methods_table_{bench.model}"
         result = RESULTS / f"{name}.json"
         former = json.loads(result.read_text(encoding="utf-8")) if result.is_file() else []
