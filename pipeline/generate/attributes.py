@@ -25,7 +25,7 @@ _MACROS = {
 }
 _DETERMINERS = re.compile(
     r"^(?:(?:started|founded|opened|launched|an?|the|my|our|some|any|own|one of the|kind of|sort of|like|about|around|"
-    r"also|very|really|"
+    r"also|very|really|in|of|"
     r"(?:book|novel|film|movie|series|song|game|show)s?(?=\s+['‘\"]))\s+)+",
     re.IGNORECASE,
 )
@@ -51,7 +51,30 @@ _HYPOTHETICAL = re.compile(
     re.IGNORECASE,
 )
 """Role-plays and riddles: what is said there need not be true of the user."""
+_SPEAKER_TAG = re.compile(
+    r"^\W*(?:user|human|person|speaker|customer|client|patient|student|teacher|interview\w*|assistant|bot|ai|chatgpt|gpt|me|you|q|a)"
+    r"(?: ?[\dA-Z])?\s*:",
+    re.IGNORECASE,
+)
+"""A line of a dialogue, which may be made up."""
+_UNREAL = re.compile(
+    r"(?:\b(?:if|unless|whether|until|wish(?:ed)?|pretend(?:ed|ing)?|imagined?|doubt|used to|as though|some ?day|"
+    r"one day|dream(?:ed|t)?)\b|(?:n['’]?t|\bnot|\bnever) (?:think|say|said|mean)\b)[^.,;:!?]{0,20}$",
+    re.IGNORECASE,
+)
+"""What stands in front of something that is not, or not yet, true."""
 _LIST_JOINER = re.compile(r"\s+(?:and|or|&)\s+")
+_POINTS_ELSEWHERE = frozenset("you your yours yourself it them they their he him his she her hers these those".split())
+"""Words of a value that only its conversation explains."""
+_NEGATION = frozenset("no not neither nor without that this".split())
+"""Words with which no value begins: what is negated is none, and what is pointed at is elsewhere."""
+_CUT_OFF_PARTICIPLE = re.compile(
+    r"(?<=\w) (?:writing|selling|making|offering|providing|helping|teaching|serving|using|doing|covering|aiming|dealing|"
+    r"discussing)$",
+    re.IGNORECASE,
+)
+"""A participle at the end of a noun phrase has lost its object: "a newsletter writing"."""
+_HAS_ARTICLE = re.compile(r"\b(?:an?|the|my|our|own) [\w-]+ ", re.IGNORECASE)
 _EMPTY_HEADS = frozenset(
     "one ones thing things stuff lot lots way ways idea ideas something anything everything everyone someone it "
     "this that  them those these kind sort type types bit part person people user users question problem issue "
@@ -186,7 +209,7 @@ def find_attribute(text: str, family: str, max_words: int) -> Found | None:
     Types of the miner's family come first; other types follow unless their cues are broad.
     """
     text = " ".join(text.split())
-    if _HYPOTHETICAL.search(text):
+    if _HYPOTHETICAL.search(text) or _SPEAKER_TAG.match(text):
         return None
     ranked = sorted(_cues(), key=lambda cue: family not in cue.type.families)
     for cue in ranked:
@@ -199,6 +222,8 @@ def find_attribute(text: str, family: str, max_words: int) -> Found | None:
 
 def _matches(cue: Cue, text: str, max_words: int) -> Iterator[Found]:
     for match in cue.pattern.finditer(text):
+        if _UNREAL.search(text, 0, match.start()):
+            continue
         groups = match.groupdict()
         given = groups.get("target")
         raw = given if given is not None else text[match.end() :]
@@ -220,6 +245,10 @@ def clip(text: str, *, loose: bool, max_words: int) -> str | None:
     if len(words(text)) > max_words:
         text = _LIST_JOINER.split(text)[0]
     text = _trim(text)
+    if _HAS_ARTICLE.search(text) or not loose:
+        text = _CUT_OFF_PARTICIPLE.sub("", text)
+    if _POINTS_ELSEWHERE & set(words(text)) or text.partition(" ")[0].casefold() in _NEGATION:
+        return None
     count = len(words(text))
     if not 1 <= count <= max_words or not content_stems(text) - _EMPTY_HEADS or words(text)[-1] in _EMPTY_HEADS:
         return None
@@ -235,7 +264,7 @@ _EMPTY_ALONE = frozenset(
     "company startup business firm agency shop store learn get always make do change start help create build work team "
     "grow save money exams exam home something first second full learning playing working dealing keep improving "
     "researching writing website site platform organization brand practice label network center centre venture "
-    "app project product other small big growing successful established".split()
+    "companies businesses app project product other small big growing successful established".split()
 )
 
 

@@ -70,7 +70,7 @@ def find_topics(statements: Sequence[Statement], limit: int, rules: RulesConfig)
         if found is None:
             dropped.append(_dropped(statement, Reason.NO_ATTRIBUTE, f"family {statement.family}"))
             continue
-        topic = Topic(statement, found.type, found.target, aliases(found.target, loose=found.type.loose))
+        topic = Topic(statement, found.type, found.target, aliases(found.target))
         fault = next(draft_faults(topic.bare(), rules), None)
         key = (statement.user_id, topic.kind.name, tuple(stems(topic.target)))
         if fault is not None:
