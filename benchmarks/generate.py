@@ -1,10 +1,10 @@
 """How many statements become valid preferences, how many of those are good, and what a kill costs.
 
 `python -m benchmarks.generate measure` writes benchmarks/results/generate.json from data/generated, data/upqa, the
-labels and data/chitchat, which `python -m benchmarks.generate chitchat` makes: preferences of a corpus that was not read
-while the rules were written. `python -m benchmarks.generate sheet` writes 50 of them for a reader, without saying what wrote
-them, and `python -m benchmarks.generate label` keeps the reader's answers. `python -m benchmarks.generate compare` asks
-the local models of params.yaml for the same statements and sets what they write beside our own questions.
+labels and data/chitchat, which `python -m benchmarks.generate chitchat` makes: preferences of a corpus that was not
+read while the rules were written. `python -m benchmarks.generate sheet` writes 50 of them for a reader, without saying
+what wrote them, and `python -m benchmarks.generate label` keeps the reader's answers. `python -m benchmarks.generate
+compare` asks the local models of params.yaml for the same statements and sets what they write beside our own questions.
 """
 
 from __future__ import annotations
@@ -172,10 +172,10 @@ def _criteria(count: int) -> str:
     example = {"id": "...", **dict.fromkeys(ASPECTS, True), "bad_kinds": []}
     return f"""# Reading {count} preferences
 
-Each line of sheet.jsonl is a statement that a user made in a chat, the attribute type and the user's value (target, with
-other forms of it as aliases) that a program took from it, and questions that the user may ask a model later. The `explicit`
-question is a fixed form and is not judged for its style; `rephrased` must be answered by the target; `implicit` and
-`product` are questions for advice, whose good answer should depend on the target.
+Each line of sheet.jsonl is a statement that a user made in a chat, the attribute type and the user's value (target,
+with other forms of it as aliases) that a program took from it, and questions that the user may ask a model later. The
+`explicit` question is a fixed form and is not judged for its style; `rephrased` must be answered by the target;
+`implicit` and `product` are questions for advice, whose good answer should depend on the target.
 
 For each line say yes (true) or no (false) to all four:
 
@@ -275,8 +275,8 @@ def good_rate(dataset: Path) -> Claim | None:
                 read[f"{question.kind}.{question.origin}"] += 1
                 bad[f"{question.kind}.{question.origin}"] += question.kind in row["bad_kinds"]
     note = (
-        "chitchat corpus, where people chat with each other: random preferences of users of whom nothing had been read, "
-        "by rules that were final; read once, blind, by a language model that wrote none of it"
+        "chitchat corpus, where people chat with each other: random preferences of users of whom nothing was read, by "
+        "rules that were final; read once, blind, by a language model that wrote none of it"
     )
     earlier = {number: _good_of(rows) for number, rows in sorted(rounds.items()) if number < len(POOLS)}
     unanswerable = {key: [bad[key], read[key]] for key in sorted(read)}
@@ -289,8 +289,8 @@ def good_rate_sharegpt() -> Claim:
     rounds = _rounds("sharegpt")
     last = max(rounds)
     note = (
-        "sharegpt corpus, as the rules before wrote it: the last rows of users of whom nothing had been read; read once "
-        "by the language model that wrote the templates"
+        "sharegpt corpus, as the rules before wrote it: the last rows of users of whom nothing was read; read once by "
+        "the language model that wrote the templates"
     )
     earlier = {number: _good_of(rows) for number, rows in sorted(rounds.items()) if number < last}
     return _good_claim(

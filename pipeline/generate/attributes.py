@@ -69,8 +69,8 @@ _POINTS_ELSEWHERE = frozenset("you your yours yourself it them they their he him
 _NEGATION = frozenset("no not neither nor without that this".split())
 """Words with which no value begins: what is negated is none, and what is pointed at is elsewhere."""
 _CUT_OFF_PARTICIPLE = re.compile(
-    r"(?<=\w) (?:writing|selling|making|offering|providing|helping|teaching|serving|using|doing|covering|aiming|dealing|"
-    r"discussing)$",
+    r"(?<=\w) (?:writing|selling|making|offering|providing|helping|teaching|serving|using|doing|covering|aiming|"
+    r"dealing|discussing)$",
     re.IGNORECASE,
 )
 """A participle at the end of a noun phrase has lost its object: "a newsletter writing"."""
