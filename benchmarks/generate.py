@@ -98,7 +98,8 @@ def readable(dataset: Path, pool: str) -> list[tuple[Preference, list[Question]]
 def content_hash(preference: Preference, questions: Sequence[Question]) -> str:
     """What a label is about; a label of another content does not count."""
     texts = sorted((q.kind, q.text) for q in questions if q.kind in TARGET_KINDS)
-    return content_id(preference.attribute_type, preference.target, texts)
+    said = (preference.id, preference.statement, preference.attribute_type, preference.target, preference.aliases)
+    return content_id(*said, texts)
 
 
 @app.command()
