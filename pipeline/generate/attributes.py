@@ -47,10 +47,10 @@ _LOOSE_STOP = re.compile(r"\s(?:before|after|as well|too|anymore|and (?!\w+ (?:a
 _HYPOTHETICAL = re.compile(
     r"^\W*(?:please )?(?:assume|suppose|imagine|pretend|let's say|lets say|say i|act as|if i|you are)\b|"
     r"\b(?:my role|your role|with you as|you (?:will )?(?:act|play) (?:as|the))\b|"
-    r"\b(?:double|twice|half|times) (?:my|the|his|her) age\b",
+    r"\b(?:double|twice|half|times) (?:my|the|his|her) age\b|\b(?:jk|j/k|(?:just|only) (?:kidding|joking))\b",
     re.IGNORECASE,
 )
-"""Role-plays and riddles: what is said there need not be true of the user."""
+"""Role-plays, riddles and jokes: what is said there need not be true of the user."""
 _SPEAKER_TAG = re.compile(
     r"^\W*(?:user|human|person|speaker|customer|client|patient|student|teacher|interview\w*|assistant|bot|ai|chatgpt|gpt|me|you|q|a)"
     r"(?: ?[\dA-Z])?\s*:",
@@ -66,8 +66,17 @@ _UNREAL = re.compile(
 _LIST_JOINER = re.compile(r"\s+(?:and|or|&)\s+")
 _POINTS_ELSEWHERE = frozenset("you your yours yourself it them they their he him his she her hers these those".split())
 """Words of a value that only its conversation explains."""
-_NEGATION = frozenset("no not neither nor without that this".split())
-"""Words with which no value begins: what is negated is none, and what is pointed at is elsewhere."""
+_NO_VALUE = frozenset(
+    "no not neither nor without that this almost any all every most just lots plenty other certain various different "
+    "many both either each more less pretty".split()
+)
+"""Words with which no value begins: it is negated, pointed at, or a quantity of things that are not named."""
+_PASSING = re.compile(
+    r"[^.,;:!?]{0,80}?\b(?:right now|at the moment|today|tonight|tomorrow|yesterday|this (?:morning|afternoon|evening|week|"
+    r"weekend)|last (?:night|week|weekend)|next week(?:end)?)\b",
+    re.IGNORECASE,
+)
+"""A clause about the day and not about the person."""
 _CUT_OFF_PARTICIPLE = re.compile(
     r"(?<=\w) (?:writing|selling|making|offering|providing|helping|teaching|serving|using|doing|covering|aiming|"
     r"dealing|discussing)$",
@@ -222,7 +231,7 @@ def find_attribute(text: str, family: str, max_words: int) -> Found | None:
 
 def _matches(cue: Cue, text: str, max_words: int) -> Iterator[Found]:
     for match in cue.pattern.finditer(text):
-        if _UNREAL.search(text, 0, match.start()):
+        if _UNREAL.search(text, 0, match.start()) or _PASSING.match(text, match.start()):
             continue
         groups = match.groupdict()
         given = groups.get("target")
@@ -236,18 +245,17 @@ def _matches(cue: Cue, text: str, max_words: int) -> Iterator[Found]:
 
 def clip(text: str, *, loose: bool, max_words: int) -> str | None:
     """The short answer at the beginning of `text`; None when there is none of at most `max_words` words."""
-    text = _DETERMINERS.sub("", text.strip())
-    text = _cut(text, _HARD_STOP)
+    text = _cut(_without_determiner(text.strip(), loose), _HARD_STOP)
     if loose and len(words(text)) > max_words:
         text = _cut(text, _LOOSE_STOP)
     if not loose or len(words(text)) > max_words:
         text = _cut(text, _SOFT_STOP)
     if len(words(text)) > max_words:
         text = _LIST_JOINER.split(text)[0]
-    text = _trim(text)
+    text = _trim(text, loose)
     if _HAS_ARTICLE.search(text) or not loose:
         text = _CUT_OFF_PARTICIPLE.sub("", text)
-    if _POINTS_ELSEWHERE & set(words(text)) or text.partition(" ")[0].casefold() in _NEGATION:
+    if _POINTS_ELSEWHERE & set(words(text)) or text.partition(" ")[0].casefold() in _NO_VALUE:
         return None
     count = len(words(text))
     if not 1 <= count <= max_words or not content_stems(text) - _EMPTY_HEADS or words(text)[-1] in _EMPTY_HEADS:
@@ -273,9 +281,16 @@ def _cut(text: str, stop: re.Pattern[str]) -> str:
     return text[: match.start()] if match and match.start() else text
 
 
-def _trim(text: str) -> str:
+def _without_determiner(text: str, loose: bool) -> str:
+    """`text` without what stands in front of its value; a phrase keeps its "the": "the office" is not "office"."""
+    bare = _DETERMINERS.sub("", text)
+    kept = text[: len(text) - len(bare)].split()
+    return f"{kept[-1]} {bare}" if loose and kept and kept[-1].casefold() == "the" else bare
+
+
+def _trim(text: str, loose: bool) -> str:
     """`text` without determiners in front and function words or punctuation behind."""
-    text = _DETERMINERS.sub("", text.strip(" ,.;:!?'\"*_-–—")).strip("'‘’\"")
+    text = _without_determiner(text.strip(" ,.;:!?'\"*_-–—"), loose).strip("'‘’\"")
     parts = text.split()
     while parts and parts[-1].casefold().strip(",.") in FUNCTION_WORDS - {"up", "out", "off", "myself"}:
         parts.pop()

@@ -60,6 +60,9 @@ FOUND = [
     ("I never eat breakfast.", "habit", "habit", "never eat breakfast"),
     ("I want to start a newsletter writing about old clocks.", "goal", "goal", "start a newsletter"),
     ("I am in financial maths undergrad.", "studies", "field of study", "financial maths"),
+    ("My favourite show is the office.", "taste", "favourite show", "the office"),
+    ("I love the ocean.", "taste", "interest", "the ocean"),
+    ("My favorite book is a tale of two cities by the sea.", "taste", "favorite book", "tale of two cities"),
     ("I have vast experience in tax law and a large network.", "skill", "main skill", "tax law"),
 ]
 
@@ -96,6 +99,10 @@ NOTHING = [
     "If I live in Oslo, where should I eat?",
     "I don't think I am a nurse.",
     "I used to think I am a nurse.",
+    "I have a high school.",
+    "I love almost any kind of film.",
+    "I love pizza, just kidding.",
+    "I am studying for the bar exam tonight.",
     "Thank you for the answer.",
     "",
 ]
