@@ -17,11 +17,13 @@ from pipeline.core.wording import FUNCTION_WORDS, content_stems, words
 
 _MACROS = {
     "{IAM}": r"\bI(?:\s+am|['’]m|m)\s+(?:(?:also|currently|just|actually|really|now|still|basically|both)\s+)?",
-    "{IHAVE}": r"\b(?:I|we)(?:\s+have|['’]ve)(?:\s+got)?\s+(?:(?:also|currently|just|actually|really|now|always)\s+)?",
+    "{IHAVE}": r"\b(?:I|we)(?:\s+have|['’]ve)(?:\s+got)?\s+(?:(?:also|currently|just|actually|really|now|always)\s+)?"
+    r"(?!(?:\w{3,}ed|never|no|to|done|seen|gone|made|taken|read|heard|found|thought|met|lost|given|eaten|told|grown|become|"
+    r"come|had)\s)",
     "{NP}": r"(?:(?!(?:and|or|in|at|for|of|to|with|who|that|which|on|from|is|are|was|i|we|but|as|by|where|want|have|am|"
     r"work|need|like|love|live|looking|trying|about|not|called|working|"
     r"running|building|making|selling)\b)[\w&'/+#.-]+ ){0,5}",
-    "{PLACE}": r"(?-i:[A-Z])[\w.'-]*(?:,? (?-i:[A-Z])[\w'-]*){0,3}",
+    "{PLACE}": r"(?-i:[A-Z])[\w.'-]*(?:,? (?-i:[A-Z])[\w'-]*){0,3}(?: (?:county|city|valley|island|beach|springs|falls)\b)?",
 }
 _DETERMINERS = re.compile(
     r"^(?:(?:started|founded|opened|launched|an?|the|my|our|some|any|own|one of the|kind of|sort of|like|about|around|"
@@ -31,10 +33,12 @@ _DETERMINERS = re.compile(
 )
 _HARD_STOP = re.compile(
     r"[.;:!?()\[\]{}\"“”|/]\s|[.;:!?()\[\]{}\"“”|]+$|[;:!?()\[\]{}\"“”|]|,(?!\d)|\s[-–—]+\s|"
-    r"['’](?=\s|$)|\s(?:that|so|very|too) much\b|"
+    r"['’](?=\s|$)|\s(?:that|so|very|too) much\b|\s<3|\s[xX]D\b|\s(?:lol|lmao|haha\w*|hehe\w*|tho|bc|cuz|cause)\b|"
+    r"\sI(?:['’]\w+)?(?=\s|$)|"
     r"\s(?:but|because|since|so|although|though|which|who|where|while|if|when|however|except|unless|otherwise)\b|"
     r"\s(?:and|or)\s(?:(?:I|i|we|it|he|she|they|am|have|has|had|want|need|would|my|our|can|could|do|don't|was|will|would|"
-    r"looking|working|trying|currently|also|now|then|not|is|are|live|work|like|love|this|that|there|how|what|please)\b)"
+    r"looking|working|trying|currently|also|now|then|not|is|are|live|work|like|love|hate|dislike|prefer|never|think|"
+    r"usually|sometimes|maybe|even|if|when|because|since|it['’]s|that['’]s|you|this|that|there|how|what|please)\b)"
 )
 _SOFT_STOP = re.compile(
     r"\s(?:that|including|with|without|for|from|as|at|in|on|to|by|about|than|over|per|named|called|looking|working|trying|based|"
@@ -68,7 +72,8 @@ _POINTS_ELSEWHERE = frozenset("you your yours yourself it them they their he him
 """Words of a value that only its conversation explains."""
 _NO_VALUE = frozenset(
     "no not neither nor without that this almost any all every most just lots plenty other certain various different "
-    "many both either each more less pretty".split()
+    "many both either each more less pretty lot anything everything something nothing being having getting always "
+    "usually sometimes actually only even still".split()
 )
 """Words with which no value begins: it is negated, pointed at, or a quantity of things that are not named."""
 _PASSING = re.compile(
@@ -79,7 +84,7 @@ _PASSING = re.compile(
 """A clause about the day and not about the person."""
 _CUT_OFF_PARTICIPLE = re.compile(
     r"(?<=\w) (?:writing|selling|making|offering|providing|helping|teaching|serving|using|doing|covering|aiming|"
-    r"dealing|discussing)$",
+    r"dealing|discussing|emphasi[sz]ing|concentrating|majoring|minoring|mastering|planning|hoping|leading|taking)$",
     re.IGNORECASE,
 )
 """A participle at the end of a noun phrase has lost its object: "a newsletter writing"."""
@@ -245,17 +250,22 @@ def _matches(cue: Cue, text: str, max_words: int) -> Iterator[Found]:
 
 def clip(text: str, *, loose: bool, max_words: int) -> str | None:
     """The short answer at the beginning of `text`; None when there is none of at most `max_words` words."""
-    text = _cut(_without_determiner(text.strip(), loose), _HARD_STOP)
+    whole = _without_determiner(text.strip(), loose)
+    text = _cut(whole, _HARD_STOP)
+    if whole[len(text) :].lstrip().startswith("["):  # the value goes on with something that was taken out
+        return None
     if loose and len(words(text)) > max_words:
         text = _cut(text, _LOOSE_STOP)
     if not loose or len(words(text)) > max_words:
         text = _cut(text, _SOFT_STOP)
     if len(words(text)) > max_words:
         text = _LIST_JOINER.split(text)[0]
+    if _POINTS_ELSEWHERE & set(words(text)):
+        return None
     text = _trim(text, loose)
     if _HAS_ARTICLE.search(text) or not loose:
-        text = _CUT_OFF_PARTICIPLE.sub("", text)
-    if _POINTS_ELSEWHERE & set(words(text)) or text.partition(" ")[0].casefold() in _NO_VALUE:
+        text = _trim(_CUT_OFF_PARTICIPLE.sub("", text), loose)
+    if text.partition(" ")[0].casefold() in _NO_VALUE:
         return None
     count = len(words(text))
     if not 1 <= count <= max_words or not content_stems(text) - _EMPTY_HEADS or words(text)[-1] in _EMPTY_HEADS:
@@ -264,15 +274,19 @@ def clip(text: str, *, loose: bool, max_words: int) -> str | None:
 
 
 def _says_nothing(target: str) -> bool:
-    """Whether a noun phrase names no value: "new startup", "other company"."""
-    return set(words(target)) <= _EMPTY_ALONE | _EMPTY_HEADS
+    """Whether a noun phrase names no value: "new startup", "other company", "at work"."""
+    given = words(target)
+    return given[0] in _BEFORE_NOUNS or set(given) <= _EMPTY_ALONE | _EMPTY_HEADS
+
+
+_BEFORE_NOUNS = frozenset("at on with for from by to never".split())
 
 
 _EMPTY_ALONE = frozenset(
     "company startup business firm agency shop store learn get always make do change start help create build work team "
     "grow save money exams exam home something first second full learning playing working dealing keep improving "
     "researching writing website site platform organization brand practice label network center centre venture "
-    "companies businesses app project product other small big growing successful established".split()
+    "car vehicle huge diehard die hard avid massive true real lifelong watching companies businesses app project product other small big growing successful established".split()
 )
 
 
