@@ -23,7 +23,8 @@ _MACROS = {
     "{NP}": r"(?:(?!(?:and|or|in|at|for|of|to|with|who|that|which|on|from|is|are|was|i|we|but|as|by|where|want|have|am|"
     r"work|need|like|love|live|looking|trying|about|not|called|working|"
     r"running|building|making|selling)\b)[\w&'/+#.-]+ ){0,5}",
-    "{PLACE}": r"(?-i:[A-Z])[\w.'-]*(?:,? (?-i:[A-Z])[\w'-]*){0,3}(?: (?:county|city|valley|island|beach|springs|falls)\b)?",
+    "{PLACE}": r"(?-i:[A-Z])[\w.'-]*(?:,? (?-i:[A-Z])[\w'-]*){0,3}"
+    r"(?: (?:county|city|valley|island|beach|springs|falls)\b)?",
 }
 _DETERMINERS = re.compile(
     r"^(?:(?:started|founded|opened|launched|an?|the|my|our|some|any|own|one of the|kind of|sort of|like|about|around|"
@@ -77,8 +78,8 @@ _NO_VALUE = frozenset(
 )
 """Words with which no value begins: it is negated, pointed at, or a quantity of things that are not named."""
 _PASSING = re.compile(
-    r"[^.,;:!?]{0,80}?\b(?:right now|at the moment|today|tonight|tomorrow|yesterday|this (?:morning|afternoon|evening|week|"
-    r"weekend)|last (?:night|week|weekend)|next week(?:end)?)\b",
+    r"[^.,;:!?]{0,80}?\b(?:right now|at the moment|today|tonight|tomorrow|yesterday|this (?:morning|afternoon|evening|"
+    r"week|weekend)|last (?:night|week|weekend)|next week(?:end)?)\b",
     re.IGNORECASE,
 )
 """A clause about the day and not about the person."""
@@ -286,7 +287,8 @@ _EMPTY_ALONE = frozenset(
     "company startup business firm agency shop store learn get always make do change start help create build work team "
     "grow save money exams exam home something first second full learning playing working dealing keep improving "
     "researching writing website site platform organization brand practice label network center centre venture "
-    "car vehicle huge diehard die hard avid massive true real lifelong watching companies businesses app project product other small big growing successful established".split()
+    "car vehicle huge diehard die hard avid massive true real lifelong watching companies "
+    "businesses app project product other small big growing successful established".split()
 )
 
 

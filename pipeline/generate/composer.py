@@ -129,7 +129,7 @@ class Composer:
         """The questions of the four kinds and the controls; no two alike."""
         chosen: list[DraftQuestion] = []
         for options, count in self._plan(topic):
-            chosen += first_valid(options, count, chosen, lambda q: not self._faults(topic, q))
+            chosen += first_valid(options, count, chosen, lambda q: self._fits(topic, q))
         return tuple(chosen)
 
     def _plan(self, topic: Topic) -> Iterator[tuple[Iterable[DraftQuestion], int]]:
@@ -142,6 +142,10 @@ class Composer:
         yield irrelevant_order(topic.id, self._queries, self._relevance(topic), self._config.matching.max_irrelevant), 1
         yield other_person(topic.id, topic.kind, said), 2
         yield neutral_order(topic.id), 1
+
+    def _fits(self, topic: Topic, question: DraftQuestion) -> bool:
+        half_leaks = question.kind in _WRITTEN and _roots(topic.target) & _roots(question.text)
+        return not half_leaks and not self._faults(topic, question)
 
     def _faults(self, topic: Topic, question: DraftQuestion) -> bool:
         return any(True for _ in question_faults(self._bare[topic.id], question, self._rules))
@@ -236,8 +240,11 @@ _DANGLING = frozenset(["it", "its", "this", "that", "these", "those", "them", "t
 
 
 def _roots(text: str) -> set[str]:
-    """The first five letters of each content word: "financial" and "finance" are the same."""
-    return {stem[:5] for stem in content_stems(text)}
+    """The first letters of each content word: "financial" and "finance" are the same, "reading" and "read" too."""
+    return {_ENDING.sub("", stem)[:5] for stem in content_stems(text)}
+
+
+_ENDING = re.compile(r"(?<=\w{3})(?:ing|ers?|ed|e)$")
 
 
 class _Memory:
