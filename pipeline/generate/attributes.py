@@ -28,24 +28,25 @@ _MACROS = {
 }
 _DETERMINERS = re.compile(
     r"^(?:(?:started|founded|opened|launched|an?|the|my|our|some|any|own|one of the|kind of|sort of|like|about|around|"
-    r"also|very|really|in|of|"
+    r"also|very|really|in|of|by far|technically|basically|mostly|mainly|probably|definitely|actually|honestly|"
+    r"kinda|"
     r"(?:book|novel|film|movie|series|song|game|show)s?(?=\s+['‘\"]))\s+)+",
     re.IGNORECASE,
 )
 _HARD_STOP = re.compile(
     r"[.;:!?()\[\]{}\"“”|/]\s|[.;:!?()\[\]{}\"“”|]+$|[;:!?()\[\]{}\"“”|]|,(?!\d)|\s[-–—]+\s|"
     r"['’](?=\s|$)|\s(?:that|so|very|too) much\b|\s<3|\s[xX]D\b|\s(?:lol|lmao|haha\w*|hehe\w*|tho|bc|cuz|cause)\b|"
-    r"\sI(?:['’]\w+)?(?=\s|$)|"
+    r"\sI(?:['’]\w+)?(?=\s|$)|\seven (?:though|if|when)\b|\s(?:as well|in general|at all|the most|the best)\b|"
     r"\s(?:but|because|since|so|although|though|which|who|where|while|if|when|however|except|unless|otherwise)\b|"
     r"\s(?:and|or)\s(?:(?:I|i|we|it|he|she|they|am|have|has|had|want|need|would|my|our|can|could|do|don't|was|will|would|"
     r"looking|working|trying|currently|also|now|then|not|is|are|live|work|like|love|hate|dislike|prefer|never|think|"
     r"usually|sometimes|maybe|even|if|when|because|since|it['’]s|that['’]s|you|this|that|there|how|what|please)\b)"
 )
 _SOFT_STOP = re.compile(
-    r"\s(?:that|including|with|without|for|from|as|at|in|on|to|by|about|than|over|per|named|called|looking|working|trying|based|"
+    r"\s(?:my|our|this|that|including|with|without|for|from|as|at|in|on|to|by|about|than|over|per|named|called|looking|working|trying|based|"
     r"speciali[sz]ing|focus(?:s?ed|s?ing)|doing|going|living|running|using|is|are|was|were|has|have|had|would|will|can|"
     r"(?:and|or) (?:an?|the|my|some)|needs?|wants?|very much|a lot|more than|right now|now|too|well|right|currently|"
-    r"myself|already|recently|"
+    r"rn|atm|myself|already|recently|"
     r"anymore|every|since|after|before|during|until|especially|like|such|years?|because|instead|here|there|now)\b"
 )
 _LOOSE_STOP = re.compile(r"\s(?:before|after|as well|too|anymore|and (?!\w+ (?:and|$))|that|with my|in order)\b")
@@ -62,6 +63,8 @@ _SPEAKER_TAG = re.compile(
     re.IGNORECASE,
 )
 """A line of a dialogue, which may be made up."""
+_UNFINISHED = re.compile(r"\b(?:when|who|which|because|if|and|but|or|than|as)\W*$", re.IGNORECASE)
+"""The end of a statement that was cut out of the middle of a sentence."""
 _UNREAL = re.compile(
     r"(?:\b(?:if|unless|whether|until|wish(?:ed)?|pretend(?:ed|ing)?|imagined?|doubt|used to|as though|some ?day|"
     r"one day|dream(?:ed|t)?)\b|(?:n['’]?t|\bnot|\bnever) (?:think|say|said|mean)\b)[^.,;:!?]{0,20}$",
@@ -69,6 +72,13 @@ _UNREAL = re.compile(
 )
 """What stands in front of something that is not, or not yet, true."""
 _LIST_JOINER = re.compile(r"\s+(?:and|or|&)\s+")
+_FILLERS = frozenset(
+    "btw lol rn atm haha tho though actually mostly kinda technically even basically definitely still yeah already "
+    "okay honestly probably maybe anymore tbh imo etc again most best".split()
+)
+"""Words of small talk that no value ends with."""
+_NAMELESS = frozenset("stuff things something someone somebody whatever peeps etc kinda sorta".split())
+"""Words of a value that leave open what it is."""
 _POINTS_ELSEWHERE = frozenset("you your yours yourself it them they their he him his she her hers these those".split())
 """Words of a value that only its conversation explains."""
 _NO_VALUE = frozenset(
@@ -224,7 +234,7 @@ def find_attribute(text: str, family: str, max_words: int) -> Found | None:
     Types of the miner's family come first; other types follow unless their cues are broad.
     """
     text = " ".join(text.split())
-    if _HYPOTHETICAL.search(text) or _SPEAKER_TAG.match(text):
+    if _HYPOTHETICAL.search(text) or _SPEAKER_TAG.match(text) or _UNFINISHED.search(text):
         return None
     ranked = sorted(_cues(), key=lambda cue: family not in cue.type.families)
     for cue in ranked:
@@ -244,7 +254,7 @@ def _matches(cue: Cue, text: str, max_words: int) -> Iterator[Found]:
         raw = given if given is not None else text[match.end() :]
         # A group is bounded by its own pattern; only what merely follows a cue must be cut at prepositions.
         target = clip(raw, loose=cue.type.loose or given is not None, max_words=max_words)
-        if target is None or (not cue.type.loose and _says_nothing(target)):
+        if target is None or words(target)[0] in _BEFORE_NOUNS or (not cue.type.loose and _says_nothing(target)):
             continue
         yield Found(cue.type.named(groups["name"].casefold()) if cue.type.dynamic else cue.type, target)
 
@@ -261,7 +271,7 @@ def clip(text: str, *, loose: bool, max_words: int) -> str | None:
         text = _cut(text, _SOFT_STOP)
     if len(words(text)) > max_words:
         text = _LIST_JOINER.split(text)[0]
-    if _POINTS_ELSEWHERE & set(words(text)):
+    if (_POINTS_ELSEWHERE | _NAMELESS) & set(words(text)):
         return None
     text = _trim(text, loose)
     if _HAS_ARTICLE.search(text) or not loose:
@@ -275,19 +285,20 @@ def clip(text: str, *, loose: bool, max_words: int) -> str | None:
 
 
 def _says_nothing(target: str) -> bool:
-    """Whether a noun phrase names no value: "new startup", "other company", "at work"."""
+    """Whether a noun phrase names no value: "new startup", "other company", "never followed"."""
     given = words(target)
-    return given[0] in _BEFORE_NOUNS or set(given) <= _EMPTY_ALONE | _EMPTY_HEADS
+    return given[0] == "never" or set(given) <= _EMPTY_ALONE | _EMPTY_HEADS
 
 
-_BEFORE_NOUNS = frozenset("at on with for from by to never".split())
+_BEFORE_NOUNS = frozenset("at on with for from by to".split())
+"""Words with which a value cannot begin, for it is cut out of the middle of a phrase."""
 
 
 _EMPTY_ALONE = frozenset(
     "company startup business firm agency shop store learn get always make do change start help create build work team "
     "grow save money exams exam home something first second full learning playing working dealing keep improving "
     "researching writing website site platform organization brand practice label network center centre venture "
-    "car vehicle huge diehard die hard avid massive true real lifelong watching companies "
+    "school car vehicle huge diehard die hard avid massive true real lifelong watching companies "
     "businesses app project product other small big growing successful established".split()
 )
 
@@ -304,10 +315,13 @@ def _without_determiner(text: str, loose: bool) -> str:
     return f"{kept[-1]} {bare}" if loose and kept and kept[-1].casefold() == "the" else bare
 
 
+_NO_END = (FUNCTION_WORDS | _FILLERS) - {"up", "out", "off", "myself"}
+
+
 def _trim(text: str, loose: bool) -> str:
     """`text` without determiners in front and function words or punctuation behind."""
     text = _without_determiner(text.strip(" ,.;:!?'\"*_-–—"), loose).strip("'‘’\"")
     parts = text.split()
-    while parts and parts[-1].casefold().strip(",.") in FUNCTION_WORDS - {"up", "out", "off", "myself"}:
+    while parts and parts[-1].casefold().strip(",.") in _NO_END:
         parts.pop()
     return " ".join(parts).strip(' ,.;:!?"*_-–—')
