@@ -36,7 +36,8 @@ _DETERMINERS = re.compile(
 _HARD_STOP = re.compile(
     r"[.;:!?()\[\]{}\"“”|/]\s|[.;:!?()\[\]{}\"“”|]+$|[;:!?()\[\]{}\"“”|]|,(?!\d)|\s[-–—]+\s|"
     r"['’](?=\s|$)|\s(?:that|so|very|too) much\b|\s<3|\s[xX]D\b|\s(?:lol|lmao|haha\w*|hehe\w*|tho|bc|cuz|cause)\b|"
-    r"\sI(?:['’]\w+)?(?=\s|$)|\seven (?:though|if|when)\b|\s(?:as well|in general|at all|the most|the best)\b|"
+    r"\sI(?:['’]\w+)?(?=\s|$)|\s(?:even (?:though|if|when)|ever since|nor|on campus|"
+    r"like (?:on|in|at|when|if|the|that|this|with|for))\b|\s(?:as well|in general|at all|the most|the best)\b|"
     r"\s(?:but|because|since|so|although|though|which|who|where|while|if|when|however|except|unless|otherwise)\b|"
     r"\s(?:and|or)\s(?:(?:I|i|we|it|he|she|they|am|have|has|had|want|need|would|my|our|can|could|do|don't|was|will|would|"
     r"looking|working|trying|currently|also|now|then|not|is|are|live|work|like|love|hate|dislike|prefer|never|think|"
@@ -46,7 +47,7 @@ _SOFT_STOP = re.compile(
     r"\s(?:my|our|this|that|including|with|without|for|from|as|at|in|on|to|by|about|than|over|per|named|called|looking|working|trying|based|"
     r"speciali[sz]ing|focus(?:s?ed|s?ing)|doing|going|living|running|using|is|are|was|were|has|have|had|would|will|can|"
     r"(?:and|or) (?:an?|the|my|some)|needs?|wants?|very much|a lot|more than|right now|now|too|well|right|currently|"
-    r"rn|atm|myself|already|recently|"
+    r"rn|atm|major|minor|myself|already|recently|"
     r"anymore|every|since|after|before|during|until|especially|like|such|years?|because|instead|here|there|now)\b"
 )
 _LOOSE_STOP = re.compile(r"\s(?:before|after|as well|too|anymore|and (?!\w+ (?:and|$))|that|with my|in order)\b")
@@ -74,7 +75,7 @@ _UNREAL = re.compile(
 _LIST_JOINER = re.compile(r"\s+(?:and|or|&)\s+")
 _FILLERS = frozenset(
     "btw lol rn atm haha tho though actually mostly kinda technically even basically definitely still yeah already "
-    "okay honestly probably maybe anymore tbh imo etc again most best".split()
+    "okay honestly probably maybe anymore tbh imo etc again most best ever either still".split()
 )
 """Words of small talk that no value ends with."""
 _NAMELESS = frozenset("stuff things something someone somebody whatever peeps etc kinda sorta".split())

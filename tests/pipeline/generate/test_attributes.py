@@ -82,6 +82,11 @@ FOUND = [
     ("I like to run even though I am slow.", "taste", "interest", "run"),
     ("I love speaking in rhymes as well.", "taste", "interest", "speaking in rhymes"),
     ("I love the smell of rain.", "taste", "interest", "the smell of rain"),
+    ("I've always wanted to be a baker ever since school.", "goal", "goal", "be a baker"),
+    ("I hate slow walkers like on the stairs.", "taste", "dislike", "slow walkers"),
+    ("I don't like maths nor chess.", "taste", "dislike", "maths"),
+    ("I don't like rap either.", "taste", "dislike", "rap"),
+    ("I'm studying in the graphic design major.", "studies", "field of study", "graphic design"),
     ("I have vast experience in tax law and a large network.", "skill", "main skill", "tax law"),
 ]
 
@@ -144,6 +149,7 @@ NOTHING = [
     "I like to cook stuff like soup.",
     "I am a weight loss doctor when.",
     "I'm really good at napping.",
+    "My favorite film IA is Marvin.",
     "Thank you for the answer.",
     "",
 ]
