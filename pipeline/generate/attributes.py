@@ -34,7 +34,7 @@ _DETERMINERS = re.compile(
     re.IGNORECASE,
 )
 _HARD_STOP = re.compile(
-    r"[.;:!?()\[\]{}\"“”|/]\s|[.;:!?()\[\]{}\"“”|]+$|[;:!?()\[\]{}\"“”|]|,(?!\d)|\s[-–—]+\s|"
+    r"[.;:!?()\[\]{}\"“”|/]\s|[.;:!?()\[\]{}\"“”|]+$|[;:!?()\[\]{}\"“”|]|,(?!\d)|\s[-–—]+\s|--+|"
     r"['’](?=\s|$)|\s(?:that|so|very|too) much\b|\s<3|\s[xX]D\b|\s(?:lol|lmao|haha\w*|hehe\w*|tho|bc|cuz|cause)\b|"
     r"\sI(?:['’]\w+)?(?=\s|$)|\s(?:even (?:though|if|when)|ever since|nor|on campus|"
     r"like (?:on|in|at|when|if|the|that|this|with|for))\b|\s(?:as well|in general|at all|the most|the best)\b|"

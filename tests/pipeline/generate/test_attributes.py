@@ -87,6 +87,7 @@ FOUND = [
     ("I don't like maths nor chess.", "taste", "dislike", "maths"),
     ("I don't like rap either.", "taste", "dislike", "rap"),
     ("I'm studying in the graphic design major.", "studies", "field of study", "graphic design"),
+    ("I'm studying botany and zoology--double major.", "studies", "field of study", "botany and zoology"),
     ("I have vast experience in tax law and a large network.", "skill", "main skill", "tax law"),
 ]
 
