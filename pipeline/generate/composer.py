@@ -117,6 +117,9 @@ class Composer:
             yield "vague"
         if _roots(topic.target) & _roots(question.text):
             yield "half_leak"
+        own = topic.kind.questions(question.kind)
+        if question.text not in own and any(content_stems(question.text) <= content_stems(text) for text in own):
+            yield "shortened"  # one of ours with words left out, which asks the same at best
         if _DANGLING & set(words(question.text)):
             yield "dangling"
         if self._vocabulary and not set(stems(question.text)) <= self._vocabulary:

@@ -202,6 +202,14 @@ def test_our_own_questions_do_not_half_leak_either(run: Run, statements: list[St
     assert [q.text for q in draft.questions if q.kind is K.IMPLICIT] == [good]
 
 
+def test_one_of_our_questions_with_words_left_out_is_not_taken(run: Run, statements: list[Statement]) -> None:
+    with fake_endpoint(lambda body: json.dumps({"question": "What do I do for?"})) as endpoint:
+        generated = run(endpoint, statements[:1], [], samples=1)
+    assert generated.counts["samples_rejected_by_rule"]["rephrased.shortened"] == 1
+    (rephrased,) = [q for q in generated.drafts[0].questions if q.kind is K.REPHRASED]
+    assert rephrased.origin == "template"
+
+
 def test_a_word_that_nobody_used_is_not_taken_from_a_small_model(
     run: Run, statements: list[Statement], config: GenerateConfig
 ) -> None:
