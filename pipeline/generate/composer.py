@@ -115,7 +115,7 @@ class Composer:
             yield "ranking"
         elif question.kind is not K.REPHRASED and self._rank(topic, question) > self._config.ranking.max_rank:
             yield "vague"
-        if _roots(topic.target) & _roots(question.text):
+        if _half_leaks(topic, question):
             yield "half_leak"
         own = topic.kind.questions(question.kind)
         if question.text not in own and any(content_stems(question.text) <= content_stems(text) for text in own):
@@ -147,8 +147,7 @@ class Composer:
         yield neutral_order(topic.id), 1
 
     def _fits(self, topic: Topic, question: DraftQuestion) -> bool:
-        half_leaks = question.kind in _WRITTEN and _roots(topic.target) & _roots(question.text)
-        return not half_leaks and not self._faults(topic, question)
+        return not _half_leaks(topic, question) and not self._faults(topic, question)
 
     def _faults(self, topic: Topic, question: DraftQuestion) -> bool:
         return any(True for _ in question_faults(self._bare[topic.id], question, self._rules))
@@ -240,6 +239,12 @@ def _spread(topics: Sequence[Topic], found: Iterable[list[Ranked]], most: int) -
 
 _DANGLING = frozenset(["it", "its", "this", "that", "these", "those", "them", "they"])
 """Words that point at something a question on its own does not hold."""
+
+
+def _half_leaks(topic: Topic, question: DraftQuestion) -> bool:
+    """Whether a written question holds a word like one of the target that the attribute type does not hold anyway."""
+    telling = _roots(topic.target) - _roots(topic.kind.name) - {"buy"}  # every shopping question says "buy"
+    return question.kind in _WRITTEN and bool(telling & _roots(question.text))
 
 
 def _roots(text: str) -> set[str]:

@@ -202,6 +202,17 @@ def test_our_own_questions_do_not_half_leak_either(run: Run, statements: list[St
     assert [q.text for q in draft.questions if q.kind is K.IMPLICIT] == [good]
 
 
+def test_a_word_of_the_attribute_type_or_of_every_shopping_question_is_no_leak(
+    run: Run, statements: list[Statement]
+) -> None:
+    said = ["My favorite smell is the smell of pine.", "I want to buy a house."]
+    rows = [s.model_copy(update={"self_contained": t, "text": t}) for s, t in zip(statements, said, strict=False)]
+    with fake_endpoint(lambda body: "{}") as endpoint:
+        drafts = run(endpoint, rows, []).drafts
+    assert [draft.target for draft in drafts] == ["the smell of pine", "buy a house"]
+    assert all({q.kind for q in draft.questions} >= {K.REPHRASED, K.IMPLICIT, K.PRODUCT} for draft in drafts)
+
+
 def test_one_of_our_questions_with_words_left_out_is_not_taken(run: Run, statements: list[Statement]) -> None:
     with fake_endpoint(lambda body: json.dumps({"question": "What do I do for?"})) as endpoint:
         generated = run(endpoint, statements[:1], [], samples=1)
