@@ -183,7 +183,7 @@ For each line say yes (true) or no (false) to all four:
 {aspects}
 
 In `bad_kinds` list the kinds ({kinds}) that are not answerable; `answerable` is false exactly when it is not empty.
-Where in doubt, say no. Judge every line on its own, from the line alone.
+Judge every line on its own, from the line alone.
 
 Write one JSON line for each, in any order, as answers.jsonl:
 
