@@ -54,7 +54,7 @@ _LOOSE_STOP = re.compile(r"\s(?:before|after|as well|too|anymore|and (?!\w+ (?:a
 _HYPOTHETICAL = re.compile(
     r"^\W*(?:please )?(?:assume|suppose|imagine|pretend|let's say|lets say|say i|act as|if i|you are)\b|"
     r"\b(?:my role|your role|with you as|you (?:will )?(?:act|play) (?:as|the))\b|"
-    r"\b(?:double|twice|half|times) (?:my|the|his|her) age\b|\b(?:jk|j/k|(?:just|only) (?:kidding|joking))\b",
+    r"\b(?:double|twice|half|times) (?:my|the|his|her) age\b|\b(?:jk|j/k|(?:just|only) (?:kidding|joking)|trust me)\b",
     re.IGNORECASE,
 )
 """Role-plays, riddles and jokes: what is said there need not be true of the user."""
@@ -100,6 +100,8 @@ _CUT_OFF_PARTICIPLE = re.compile(
     re.IGNORECASE,
 )
 """A participle at the end of a noun phrase has lost its object: "a newsletter writing"."""
+_CUT_OFF_CONJUNCT = re.compile(r"\s(?:and|or) \w+ing$", re.IGNORECASE)
+"""The second of two actions, cut off from what it is done to: "playing chess and talking"."""
 _HAS_ARTICLE = re.compile(r"\b(?:an?|the|my|our|own) [\w-]+ ", re.IGNORECASE)
 _EMPTY_HEADS = frozenset(
     "one ones thing things stuff lot lots way ways idea ideas something anything everything everyone someone it "
@@ -269,7 +271,7 @@ def clip(text: str, *, loose: bool, max_words: int) -> str | None:
     if loose and len(words(text)) > max_words:
         text = _cut(text, _LOOSE_STOP)
     if not loose or len(words(text)) > max_words:
-        text = _cut(text, _SOFT_STOP)
+        text = _CUT_OFF_CONJUNCT.sub("", cut) if (cut := _cut(text, _SOFT_STOP)) != text else text
     if len(words(text)) > max_words:
         text = _LIST_JOINER.split(text)[0]
     if (_POINTS_ELSEWHERE | _NAMELESS) & set(words(text)):

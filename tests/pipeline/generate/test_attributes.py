@@ -88,6 +88,7 @@ FOUND = [
     ("I don't like rap either.", "taste", "dislike", "rap"),
     ("I'm studying in the graphic design major.", "studies", "field of study", "graphic design"),
     ("I'm studying botany and zoology--double major.", "studies", "field of study", "botany and zoology"),
+    ("I'm good at playing chess and talking to people.", "skill", "main skill", "playing chess"),
     ("I have vast experience in tax law and a large network.", "skill", "main skill", "tax law"),
 ]
 
@@ -151,6 +152,7 @@ NOTHING = [
     "I am a weight loss doctor when.",
     "I'm really good at napping.",
     "My favorite film IA is Marvin.",
+    "Trust me, I am a dentist for dragons.",
     "Thank you for the answer.",
     "",
 ]
