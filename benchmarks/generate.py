@@ -261,12 +261,15 @@ def good_rate(dataset: Path) -> Claim | None:
     """Share of the preferences of the last round on chitchat that are good; None where it is not read as it stands."""
     rounds = _rounds("chitchat")
     last = rounds.get(len(POOLS), [])
+    if not last:
+        console.print("generate.good_rate: the last pool has not been read.")
+        return None
     contents = {content_hash(*row): row[1] for row in readable(dataset, POOLS[-1])}
     strays = sum(row["content"] not in contents for row in last)
-    if strays or not last:
+    if strays:
         # Without them the figure would be too good: what was bad is what was changed.
         console.print(
-            f"generate.good_rate: {strays} of {len(last)} labels fit no preference any more; read a new sheet."
+            f"generate.good_rate: {strays} of {len(last)} labels fit no preference any more; read a new pool."
         )
         return None
     read, bad = Counter[str](), Counter[str]()
@@ -290,8 +293,8 @@ def good_rate_sharegpt() -> Claim:
     rounds = _rounds("sharegpt")
     last = max(rounds)
     note = (
-        "sharegpt corpus, as the rules before wrote it: the last rows of users of whom nothing was read; read once by "
-        "the language model that wrote the templates"
+        "sharegpt corpus, as the rules before wrote it: the last of its rows that nobody had read; read once by the "
+        "language model that wrote the templates"
     )
     earlier = {number: _good_of(rows) for number, rows in sorted(rounds.items()) if number < last}
     return _good_claim(
