@@ -1,10 +1,10 @@
 """How many statements become valid preferences, how many of those are good, and what a kill costs.
 
-`python -m benchmarks.generate measure` writes benchmarks/results/generate.json from data/generated, data/upqa and the
-labels. `python -m benchmarks.generate sheet` prints 50 random valid preferences for reading, without saying what wrote
-them; `python -m benchmarks.generate beyond` first makes more of them, from the statements that `mine` found beyond its
-cap. `python -m benchmarks.generate compare` asks the local models of params.yaml for the same statements and sets what
-they write beside our own questions.
+`python -m benchmarks.generate measure` writes benchmarks/results/generate.json from data/generated, data/upqa, the
+labels and data/chitchat, which `python -m benchmarks.generate chitchat` makes: preferences of a corpus that was not
+read while the rules were written. `python -m benchmarks.generate sheet` writes 50 of them for a reader, without saying
+what wrote them, and `python -m benchmarks.generate label` keeps the reader's answers. `python -m benchmarks.generate
+compare` asks the local models of params.yaml for the same statements and sets what they write beside our own questions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,6 @@ from pipeline.core.config import load_section
 from pipeline.core.progress import console
 from pipeline.core.records import (
     TARGET_KINDS,
-    Dropped,
     Preference,
     Query,
     Question,
@@ -49,23 +48,21 @@ from pipeline.llm.config import load_llm
 from pipeline.llm.testing import fake_endpoint, request_key
 from pipeline.validate.config import ValidateConfig
 
-LABELS = ROOT / "benchmarks" / "labels" / "generated_preferences.jsonl"
+LABELS = {name: ROOT / "benchmarks" / "labels" / f"{name}_preferences.jsonl" for name in ("sharegpt", "chitchat")}
 """One label a line: id and content hash of a preference, four yes-or-no answers of the reader, which kinds of question
 are not answerable, and the round. Each round read what no earlier one had; faults were removed between them."""
-ASPECTS = ("true_fact", "target_right", "answerable", "no_leak")
-"""A preference is good when all four hold.
-
-true_fact: the statement says this of the user themself, as something lasting; an inference is not enough.
-target_right: the target is the user's value of the attribute type, not a fragment or a word for any such value.
-answerable: the target answers the rephrased question, and a good answer to the implicit and the product question
-depends on it; a question that presupposes something the statement contradicts is not answerable.
-no_leak: no question holds the target or gives it away.
-"""
-HELD_OUT = "89abcdef"
-"""First digits of the users whose statements were not looked at when taxonomy.yaml was revised last."""
-READ_BEFORE = ROOT / "benchmarks" / "labels" / "statements_read_before.txt"
-"""Places of the statements that were read in earlier rounds, hashed: what was revised since may fit them."""
-BEYOND = Path("data/beyond")
+ASPECTS = {
+    "true_fact": "the statement says this of the user themself, as something lasting; an inference is not enough",
+    "target_right": "the target is the user's value of the attribute type, not a fragment or a word for any such value",
+    "answerable": "the target answers the rephrased question, and a good answer to the implicit and to the product "
+    "question depends on it; a question that presupposes something the statement contradicts is not answerable",
+    "no_leak": "no question holds the target or gives it away",
+}
+"""What a reader judges; a preference is good when all four hold."""
+CHITCHAT = Path("data/chitchat")
+POOLS = ("0123", "4567", "89ab", "cdef")
+"""First digits of the users of each reading pool of the chitchat corpus, in the order in which they are read: round 1
+is the first. The rules are revised between rounds, and the last pool is opened when they are final."""
 COMPARED = ROOT / "benchmarks" / "labels" / "compared_questions.jsonl"
 """One label a line: id of a question in the sheet of `compare`, and whether it is good."""
 JOBS = "baker nurse plumber lawyer pilot dentist farmer teacher painter librarian architect translator".split()
@@ -93,58 +90,127 @@ def released(dataset: Path) -> list[tuple[Preference, list[Question]]]:
     return [(p, questions[p.id]) for p in sorted(preferences, key=lambda p: p.id)]
 
 
-def readable(datasets: Sequence[Path]) -> list[tuple[Preference, list[Question]]]:
-    """The mined preferences of users that are held out, without statements that were read in earlier rounds."""
-    before = set(READ_BEFORE.read_text(encoding="utf-8").split())
-    return [
-        (preference, questions)
-        for dataset in datasets
-        for preference, questions in released(dataset)
-        if preference.origin == "mined" and preference.user_id[0] in HELD_OUT and place(preference) not in before
-    ]
-
-
-def place(preference: Preference) -> str:
-    """Where the statement stands, hashed: the same whatever attribute type and target it is given."""
-    return content_id(preference.evidence.model_dump())
+def readable(dataset: Path, pool: str) -> list[tuple[Preference, list[Question]]]:
+    """The mined preferences of the users whose id begins with a digit of `pool`."""
+    return [row for row in released(dataset) if row[0].origin == "mined" and row[0].user_id[0] in pool]
 
 
 def content_hash(preference: Preference, questions: Sequence[Question]) -> str:
     """What a label is about; a label of another content does not count."""
     texts = sorted((q.kind, q.text) for q in questions if q.kind in TARGET_KINDS)
-    return content_id(preference.attribute_type, preference.target, texts)
+    said = (preference.id, preference.statement, preference.attribute_type, preference.target, preference.aliases)
+    return content_id(*said, texts)
 
 
 @app.command()
-def beyond(mined: Path = Path("data/mined"), params: Path = Path("params.yaml"), out: Path = BEYOND) -> None:
-    """Make preferences of the statements beyond the cap of `mine`, which nothing else reads."""
-    over = [row for row in read_parquet(mined / "dropped.parquet", Dropped) if row.reason == "over_cap"]
-    found = [json.loads(row.row) for row in over]
-    statements = [Statement.model_validate(row) for row in found if "self_contained" in row]
-    write_parquet(out / "mined" / "statements.parquet", statements, Statement)
-    write_parquet(out / "mined" / "queries.parquet", read_parquet(mined / "queries.parquet", Query), Query)
-    settings = yaml.safe_load(params.read_text(encoding="utf-8"))
-    settings["generate"] |= {"max_statements": len(statements), "updates": 0}
-    (out / "params.yaml").write_text(yaml.safe_dump(settings))
-    common = ["--mined", out / "mined", "--params", out / "params.yaml"]
-    for stage, more in (
-        ("generate", ["--out", out / "generated"]),
-        ("validate", ["--generated", out / "generated", "--out", out / "upqa"]),
-    ):
-        subprocess.run([sys.executable, "-m", f"pipeline.{stage}", *map(str, [*common, *more])], check=True)
+def chitchat(
+    path: Path | None = None,
+    params: Path = Path("params.yaml"),
+    cache: Path = Path(".cache/mine"),
+    out: Path = CHITCHAT,
+) -> None:
+    """Make preferences of the chitchat corpus with the settings of params.yaml, all that there are.
 
-
-@app.command()
-def sheet(dataset: Path = Path("data/upqa"), more: Path = BEYOND / "upqa", count: int = 50, seed: int = 0) -> None:
-    """Print random mined preferences as JSON lines, ready to be labelled.
-
-    Only users of the half that was not read while the questions were written, and no statement read before.
+    `path` is its dataset.json where the package chitchat-dataset is not installed.
     """
-    rows = readable([dataset, more])
-    for preference, questions in random.Random(seed).sample(rows, min(count, len(rows))):
-        shown = {q.kind: q.text for q in questions if q.kind in TARGET_KINDS}
-        row = {"id": preference.id, "content": content_hash(preference, questions), "said": preference.statement}
-        typer.echo(json.dumps({**row, "type": preference.attribute_type, "target": preference.target, **shown}))
+    source = {
+        "name": "chitchat",
+        "path": path and str(path),
+        "strict": True,
+        "license": None,
+        "max_conversations": None,
+    }
+    settings = yaml.safe_load(params.read_text(encoding="utf-8"))
+    settings["mine"] |= {"sources": [source], "max_statements": None, "max_queries": None}
+    settings["generate"] |= {"max_statements": 1_000_000, "updates": 0}
+    with atomic_write(out / "params.yaml", "w") as file:
+        file.write(yaml.safe_dump(settings))
+    mined, generated = ["--mined", out / "mined"], ["--generated", out / "generated"]
+    for stage, options in (
+        ("mine", ["--out", out / "mined", "--cache", cache]),
+        ("generate", [*mined, "--out", out / "generated"]),
+        ("validate", [*mined, *generated, "--out", out / "upqa"]),
+    ):
+        command = [sys.executable, "-m", f"pipeline.{stage}", *options, "--params", out / "params.yaml"]
+        subprocess.run(list(map(str, command)), check=True)
+
+
+@app.command()
+def sheet(
+    dataset: Path = CHITCHAT / "upqa",
+    reading: int = len(POOLS),
+    count: int = 50,
+    seed: int = 0,
+    out: Path = Path("data/sheet"),
+) -> None:
+    """Write random preferences of the pool of round `reading` to `out`/sheet.jsonl, what to judge to criteria.md."""
+    rows = readable(dataset, POOLS[reading - 1])
+    chosen = random.Random(seed).sample(rows, min(count, len(rows)))
+    with atomic_write(out / "sheet.jsonl", "w") as file:
+        for preference, questions in chosen:
+            file.write(json.dumps(_shown(preference, questions), ensure_ascii=False) + "\n")
+    with atomic_write(out / "criteria.md", "w") as file:
+        file.write(_criteria(len(chosen)))
+    typer.echo(f"{len(chosen)} of {len(rows)} preferences of round {reading} -> {out}")
+
+
+def _shown(preference: Preference, questions: Sequence[Question]) -> dict[str, Any]:
+    """What a reader needs, and nothing of what wrote it."""
+    return {
+        "id": preference.id,
+        "content": content_hash(preference, questions),
+        "statement": preference.statement,
+        "attribute_type": preference.attribute_type,
+        "target": preference.target,
+        "aliases": list(preference.aliases),
+        "questions": {q.kind.value: q.text for q in questions if q.kind in TARGET_KINDS},
+    }
+
+
+def _criteria(count: int) -> str:
+    aspects = "\n".join(f"- `{name}`: {meaning}." for name, meaning in ASPECTS.items())
+    kinds = ", ".join(f"`{kind.value}`" for kind in TARGET_KINDS[1:])
+    example = {"id": "...", **dict.fromkeys(ASPECTS, True), "bad_kinds": []}
+    return f"""# Reading {count} preferences
+
+Each line of sheet.jsonl is a statement that a user made in a chat, the attribute type and the user's value (target,
+with other forms of it as aliases) that a program took from it, and questions that the user may ask a model later. The
+`explicit` question is a fixed form and is not judged for its style; `rephrased` must be answered by the target;
+`implicit` and `product` are questions for advice, whose good answer should depend on the target.
+
+For each line say yes (true) or no (false) to all four:
+
+{aspects}
+
+In `bad_kinds` list the kinds ({kinds}) that are not answerable; `answerable` is false exactly when it is not empty.
+Judge every line on its own, from the line alone.
+
+Write one JSON line for each, in any order, as answers.jsonl:
+
+{json.dumps(example)}
+"""
+
+
+@app.command()
+def label(sheet: Path, answers: Path, reading: int = len(POOLS), labels: Path = LABELS["chitchat"]) -> None:
+    """Keep the answers to a sheet as the labels of round `reading`, in place of older ones of that round."""
+    contents = {row["id"]: row["content"] for row in _lines(sheet)}
+    given = list(_lines(answers))
+    if sorted(row["id"] for row in given) != sorted(contents):
+        raise typer.BadParameter(f"{answers} must answer each of the {len(contents)} lines of {sheet} once.")
+    kept = [row for row in _lines(labels) if row["round"] != reading] if labels.exists() else []
+    for row in given:
+        says = {aspect: row[aspect] for aspect in ASPECTS}
+        bad = sorted(row["bad_kinds"])
+        if not all(isinstance(value, bool) for value in says.values()) or says["answerable"] is bool(bad):
+            raise typer.BadParameter(
+                f"{answers}, {row['id']}: four times true or false, `answerable` as `bad_kinds` says."
+            )
+        if not set(bad) <= {kind.value for kind in TARGET_KINDS[1:]}:
+            raise typer.BadParameter(f"{answers}, {row['id']}: unknown kind in {bad}.")
+        kept.append({"id": row["id"], "content": contents[row["id"]], **says, "bad_kinds": bad, "round": reading})
+    with atomic_write(labels, "w") as file:
+        file.writelines(json.dumps(row) + "\n" for row in sorted(kept, key=lambda row: (row["round"], row["id"])))
 
 
 @app.command()
@@ -152,12 +218,14 @@ def measure(
     mined: Path = Path("data/mined"),
     generated: Path = Path("data/generated"),
     dataset: Path = Path("data/upqa"),
-    more: Path = BEYOND / "upqa",
+    unread: Path = CHITCHAT / "upqa",
 ) -> None:
     """Write the claims."""
     claims = [valid_rate(mined, generated, dataset), repeated_calls_after_kill()]
-    good = good_rate(dataset, more)
-    write("generate", "python -m benchmarks.generate measure", [*claims, *([good] if good else [])])
+    good = good_rate(unread)
+    write(
+        "generate", "python -m benchmarks.generate measure", [*claims, *([good] if good else []), good_rate_sharegpt()]
+    )
 
 
 def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
@@ -189,54 +257,68 @@ def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
     )
 
 
-def good_rate(dataset: Path, more: Path) -> Claim | None:
-    """Share of the preferences of the last round that are good; None where their questions have changed since."""
-    of_the_demo, beyond_its_cap = (
-        {
-            content_hash(preference, questions): {
-                q.kind.value: q.origin for q in questions if q.kind in TARGET_KINDS[1:]
-            }
-            for preference, questions in readable([folder])
-        }
-        for folder in (dataset, more)
-    )
-    contents = of_the_demo | beyond_its_cap
-    rounds: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for line in LABELS.read_text(encoding="utf-8").splitlines():
-        label = json.loads(line)
-        rounds[label["round"]].append(label)
-    last = rounds[max(rounds)]
-    strays = sum(label["content"] not in contents for label in last)
+def good_rate(dataset: Path) -> Claim | None:
+    """Share of the preferences of the last round on chitchat that are good; None where it is not read as it stands."""
+    rounds = _rounds("chitchat")
+    last = rounds.get(len(POOLS), [])
+    if not last:
+        console.print("generate.good_rate: the last pool has not been read.")
+        return None
+    contents = {content_hash(*row): row[1] for row in readable(dataset, POOLS[-1])}
+    strays = sum(row["content"] not in contents for row in last)
     if strays:
         # Without them the figure would be too good: what was bad is what was changed.
         console.print(
-            f"generate.good_rate: {strays} of {len(last)} labels fit no preference any more; read a new sheet."
+            f"generate.good_rate: {strays} of {len(last)} labels fit no preference any more; read a new pool."
         )
         return None
-    good = _good(last)
-    low, high = wilson(good, len(last))
-    failed = {aspect: sum(not label[aspect] for label in last) for aspect in ASPECTS}
     read, bad = Counter[str](), Counter[str]()
-    for label in last:
-        for kind, origin in contents[label["content"]].items():
-            read[f"{kind}.{origin}"] += 1
-            bad[f"{kind}.{origin}"] += kind in label["bad_kinds"]
-    return Claim(
-        "generate.good_rate",
-        good / len(last),
-        "share",
-        low,
-        high,
-        len(last),
-        "random preferences of users whose statements were not read while the questions were written; all but those in "
-        "`of_the_demo` lie beyond its cap; read once by the language model that wrote the templates; origin not shown",
-        {
-            "of_the_demo": _good_of(label for label in last if label["content"] in of_the_demo),
-            "earlier_rounds": {number: _good_of(labels) for number, labels in sorted(rounds.items())[:-1]},
-            "failed_by_aspect": failed,
-            "not_answerable_by_kind_and_origin": {key: [bad[key], read[key]] for key in sorted(read)},
-        },
+    for row in last:
+        for question in contents[row["content"]]:
+            if question.kind in TARGET_KINDS[1:]:
+                read[f"{question.kind}.{question.origin}"] += 1
+                bad[f"{question.kind}.{question.origin}"] += question.kind in row["bad_kinds"]
+    note = (
+        "chitchat corpus, where people chat with each other: random preferences of users of whom nothing was read, by "
+        "rules that were final; read once, blind, by a language model that wrote none of it"
     )
+    earlier = {number: _good_of(rows) for number, rows in sorted(rounds.items()) if number < len(POOLS)}
+    unanswerable = {key: [bad[key], read[key]] for key in sorted(read)}
+    extra = {"corpus": "chitchat", "accepted": len(contents), "rounds_before_the_rules_were_final": earlier}
+    return _good_claim("generate.good_rate", last, note, {**extra, "not_answerable_by_kind_and_origin": unanswerable})
+
+
+def good_rate_sharegpt() -> Claim:
+    """The figure of the last round on sharegpt, where nothing is left unread."""
+    rounds = _rounds("sharegpt")
+    last = max(rounds)
+    note = (
+        "sharegpt corpus, as the rules before wrote it: the last of its rows that nobody had read; read once by the "
+        "language model that wrote the templates"
+    )
+    earlier = {number: _good_of(rows) for number, rows in sorted(rounds.items()) if number < last}
+    return _good_claim(
+        "generate.good_rate_sharegpt", rounds[last], note, {"corpus": "sharegpt", "earlier_rounds": earlier}
+    )
+
+
+def _good_claim(name: str, rows: Sequence[dict[str, Any]], note: str, extra: dict[str, Any]) -> Claim:
+    good = _good(rows)
+    low, high = wilson(good, len(rows))
+    failed = {aspect: sum(not row[aspect] for row in rows) for aspect in ASPECTS}
+    return Claim(name, good / len(rows), "share", low, high, len(rows), note, {**extra, "failed_by_aspect": failed})
+
+
+def _rounds(corpus: str) -> dict[int, list[dict[str, Any]]]:
+    """The labels of a corpus by round; none where it was never read."""
+    rounds: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in _lines(LABELS[corpus]) if LABELS[corpus].exists() else ():
+        rounds[row["round"]].append(row)
+    return rounds
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    yield from map(json.loads, path.read_text(encoding="utf-8").splitlines())
 
 
 def _good(labels: Iterable[dict[str, Any]]) -> int:

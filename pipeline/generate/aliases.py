@@ -27,17 +27,14 @@ _EQUAL = {
 _LEADING = re.compile(r"^(?:to|very|really|quite|pretty|become|becoming|be|being)\s+(?:an?\s+)?", re.IGNORECASE)
 
 
-def aliases(target: str, *, loose: bool) -> tuple[str, ...]:
-    """Aliases of `target`: numbers as digits and words, known equivalents, a long noun phrase without its first words.
+def aliases(target: str) -> tuple[str, ...]:
+    """Aliases of `target`: numbers as digits and words, known equivalents, a goal without its verb.
 
-    Only forms that nobody could take for another answer are made; an alias is never a single common word of a
-    longer target.
+    Only forms that nobody could take for another answer are made; a noun phrase is never cut, for the last words of
+    "9 year old daughter" and of "venture capital company" are no answer.
     """
     found = [_swap_numbers(target), target.replace("&", "and"), _LEADING.sub("", target)]
     found += _EQUAL.get(target.casefold(), ())
-    parts = target.split()
-    if not loose and len(parts) >= 4:
-        found.append(" ".join(parts[-2:]))
     seen = {tuple(stems(target))}
     kept: list[str] = []
     for form in found:

@@ -115,8 +115,11 @@ class Composer:
             yield "ranking"
         elif question.kind is not K.REPHRASED and self._rank(topic, question) > self._config.ranking.max_rank:
             yield "vague"
-        if _roots(topic.target) & _roots(question.text):
+        if _half_leaks(topic, question):
             yield "half_leak"
+        own = topic.kind.questions(question.kind)
+        if question.text not in own and any(content_stems(question.text) <= content_stems(text) for text in own):
+            yield "shortened"  # one of ours with words left out, which asks the same at best
         if _DANGLING & set(words(question.text)):
             yield "dangling"
         if self._vocabulary and not set(stems(question.text)) <= self._vocabulary:
@@ -129,7 +132,7 @@ class Composer:
         """The questions of the four kinds and the controls; no two alike."""
         chosen: list[DraftQuestion] = []
         for options, count in self._plan(topic):
-            chosen += first_valid(options, count, chosen, lambda q: not self._faults(topic, q))
+            chosen += first_valid(options, count, chosen, lambda q: self._fits(topic, q))
         return tuple(chosen)
 
     def _plan(self, topic: Topic) -> Iterator[tuple[Iterable[DraftQuestion], int]]:
@@ -142,6 +145,9 @@ class Composer:
         yield irrelevant_order(topic.id, self._queries, self._relevance(topic), self._config.matching.max_irrelevant), 1
         yield other_person(topic.id, topic.kind, said), 2
         yield neutral_order(topic.id), 1
+
+    def _fits(self, topic: Topic, question: DraftQuestion) -> bool:
+        return not _half_leaks(topic, question) and not self._faults(topic, question)
 
     def _faults(self, topic: Topic, question: DraftQuestion) -> bool:
         return any(True for _ in question_faults(self._bare[topic.id], question, self._rules))
@@ -235,9 +241,18 @@ _DANGLING = frozenset(["it", "its", "this", "that", "these", "those", "them", "t
 """Words that point at something a question on its own does not hold."""
 
 
+def _half_leaks(topic: Topic, question: DraftQuestion) -> bool:
+    """Whether a written question holds a word like one of the target that the attribute type does not hold anyway."""
+    telling = _roots(topic.target) - _roots(topic.kind.name) - {"buy"}  # every shopping question says "buy"
+    return question.kind in _WRITTEN and bool(telling & _roots(question.text))
+
+
 def _roots(text: str) -> set[str]:
-    """The first five letters of each content word: "financial" and "finance" are the same."""
-    return {stem[:5] for stem in content_stems(text)}
+    """The first letters of each content word: "financial" and "finance" are the same, "reading" and "read" too."""
+    return {_ENDING.sub("", stem)[:5] for stem in content_stems(text)}
+
+
+_ENDING = re.compile(r"(?<=\w{3})(?:ing|ers?|ed|e)$")
 
 
 class _Memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -53,6 +54,10 @@ class Topic:
         return self.draft((), Provenance(model="", prompts={}, samples=0), 1)
 
 
+_MISREAD = re.compile(r"\b(?:sister|brother)s?[- ]in[- ]law\b|\b(?:his|her|their) \w+ as an?\b", re.IGNORECASE)
+"""What the statement alone may no longer show: relatives by marriage, and what somebody else is."""
+
+
 class Topics(NamedTuple):
     """Statements with and without a topic."""
 
@@ -66,11 +71,12 @@ def find_topics(statements: Sequence[Statement], limit: int, rules: RulesConfig)
     dropped: list[Dropped] = []
     seen: set[tuple[object, ...]] = set()
     for statement in statements:
-        found = find_attribute(statement.self_contained, statement.family, rules.max_target_words)
+        misread = _MISREAD.search(statement.text) is not None
+        found = None if misread else find_attribute(statement.self_contained, statement.family, rules.max_target_words)
         if found is None:
             dropped.append(_dropped(statement, Reason.NO_ATTRIBUTE, f"family {statement.family}"))
             continue
-        topic = Topic(statement, found.type, found.target, aliases(found.target, loose=found.type.loose))
+        topic = Topic(statement, found.type, found.target, aliases(found.target))
         fault = next(draft_faults(topic.bare(), rules), None)
         key = (statement.user_id, topic.kind.name, tuple(stems(topic.target)))
         if fault is not None:

@@ -83,7 +83,7 @@ def _update(old: Topic, draft: Draft, size: int, rules: RulesConfig) -> Draft:
         }
     )
     target = re.sub(r"^(?:an?|the) ", "", new)
-    topic = Topic(statement, old.kind, target, aliases(target, loose=old.kind.loose))
+    topic = Topic(statement, old.kind, target, aliases(target))
     questions = tuple(_questions(topic, draft.questions, rules))
     nothing_asked = Provenance(model="none", prompts={}, samples=0)
     return topic.draft(questions, nothing_asked, size).model_copy(update={"origin": "template"})

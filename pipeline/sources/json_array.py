@@ -1,4 +1,4 @@
-"""The elements of a JSON array in a file, one at a time, with the byte at which each begins.
+"""The elements of a JSON array or the members of a JSON object in a file, one at a time, with the byte of each.
 
 Only the standard library: `json.JSONDecoder.raw_decode` over chunks reads 125 MB in about 0.4 s and holds one chunk
 plus one element. ijson is as fast and a little smaller, but does not say where a record began.
@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from pipeline.core.errors import InputError
 
@@ -33,13 +33,24 @@ class Element(NamedTuple):
     """The decoded JSON value."""
 
 
+class Member(NamedTuple):
+    """One member of the object."""
+
+    byte: int
+    """Offset of the first byte of its key in the file."""
+    key: str
+    """The key."""
+    value: Any
+    """The decoded JSON value."""
+
+
 class CutOff(Exception):
-    """The file ends before the array does; `byte` is the end of the file."""
+    """The file ends before its array or object does; `byte` is the end of the file."""
 
     def __init__(self, byte: int, inside: bool) -> None:
         """`inside`: whether the end lies inside an element rather than between two."""
         self.byte = byte
-        where = "inside a record" if inside else "before the array is closed"
+        where = "inside a record" if inside else "between two records"
         super().__init__(f"input ends {where} at byte {byte}")
 
 
@@ -50,16 +61,31 @@ def array_elements(path: Path) -> Iterator[Element]:
         InputError: no such file, not UTF-8, not a JSON array, or malformed in the middle; names file, byte, record.
         CutOff: the file ends inside the array; raised after all whole elements.
     """
+    with _open(path) as file:
+        yield from _Reader(path, file).elements()
+
+
+def object_members(path: Path) -> Iterator[Member]:
+    """The members of the JSON object in `path`, streaming, in the order of the file.
+
+    Raises:
+        InputError: no such file, not UTF-8, not a JSON object, or malformed in the middle; names file, byte, record.
+        CutOff: the file ends inside the object; raised after all whole members.
+    """
+    with _open(path) as file:
+        yield from _Reader(path, file).members()
+
+
+def _open(path: Path) -> BinaryIO:
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
-    with path.open("rb") as file:
-        yield from _Reader(path, file).elements()
+    return path.open("rb")
 
 
 @dataclass
 class _Reader:
     path: Path
-    file: Any
+    file: BinaryIO
     buffer: str = ""
     start: int = 0
     """Byte offset of buffer[0]."""
@@ -76,17 +102,36 @@ class _Reader:
         self._parse = json.JSONDecoder().raw_decode
 
     def elements(self) -> Iterator[Element]:
+        self._begin("[", "array")
+        for number, byte in self._places("]"):
+            yield Element(number, byte, self._value(number, byte))
+
+    def members(self) -> Iterator[Member]:
+        self._begin("{", "object")
+        for number, byte in self._places("}"):
+            key = self._value(number, byte)
+            if self._next_character() not in (":", None) or not isinstance(key, str):
+                raise InputError(f"{self.path}: byte {byte}, record {number}: malformed JSON: expected a key and `:`.")
+            self.at += 1
+            if self._next_character() is None:
+                raise CutOff(self.read_bytes, inside=True)
+            yield Member(byte, key, self._value(number, byte))
+
+    def _begin(self, opening: str, what: str) -> None:
         if self._next_character() == "\ufeff":
             self.at += 1
-        if self._next_character() != "[":
-            raise InputError(f"{self.path}: byte {self._byte()}: expected a JSON array (`[`) at the start of the file.")
+        if self._next_character() != opening:
+            place = f"{self.path}: byte {self._byte()}"
+            raise InputError(f"{place}: expected a JSON {what} (`{opening}`) at the start of the file.")
         self.at += 1
+
+    def _places(self, closing: str) -> Iterator[tuple[int, int]]:
+        """Number and byte of each record up to `closing`; whoever asks for the next has read the one before."""
         number = 0
-        while (character := self._next_character()) != "]":
+        while (character := self._next_character()) != closing:
             if character is None:
                 raise CutOff(self.read_bytes, inside=False)
-            byte = self._byte()
-            yield Element(number, byte, self._element(number, byte))
+            yield number, self._byte()
             number += 1
 
     def _next_character(self) -> str | None:
@@ -98,7 +143,7 @@ class _Reader:
             if not self._fill(CHUNK_BYTES):
                 return None
 
-    def _element(self, number: int, byte: int) -> Any:
+    def _value(self, number: int, byte: int) -> Any:
         want = CHUNK_BYTES
         while True:
             try:

@@ -11,6 +11,7 @@ from pipeline.sources.base import Source, SourceSettings
 
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
+        "chitchat": "pipeline.sources.chitchat:ChitChat",
         "jsonl": "pipeline.sources.jsonl:Jsonl",
         "lmsys_chat": "pipeline.sources.lmsys_chat:LmsysChat",
         "oasst": "pipeline.sources.oasst:OpenAssistant",

