@@ -48,9 +48,12 @@ from pipeline.llm.config import load_llm
 from pipeline.llm.testing import fake_endpoint, request_key
 from pipeline.validate.config import ValidateConfig
 
-LABELS = {name: ROOT / "benchmarks" / "labels" / f"{name}_preferences.jsonl" for name in ("sharegpt", "chitchat")}
+LABELS = {
+    name: ROOT / "benchmarks" / "labels" / f"{name}_preferences.jsonl" for name in ("sharegpt", "chitchat", "demo")
+}
 """One label a line: id and content hash of a preference, four yes-or-no answers of the reader, which kinds of question
-are not answerable, and the round. Each round read what no earlier one had; faults were removed between them."""
+are not answerable, and the round. Each round read what no earlier one had, and faults were removed between them; that
+of the demo, 0, read what was there."""
 ASPECTS = {
     "true_fact": "the statement says this of the user themself, as something lasting; an inference is not enough",
     "target_right": "the target is the user's value of the attribute type, not a fragment or a word for any such value",
@@ -63,6 +66,8 @@ CHITCHAT = Path("data/chitchat")
 POOLS = ("0123", "4567", "89ab", "cdef")
 """First digits of the users of each reading pool of the chitchat corpus, in the order in which they are read: round 1
 is the first. The rules are revised between rounds, and the last pool is opened when they are final."""
+EVERYBODY = "".join(POOLS)
+"""Round 0 reads any user."""
 COMPARED = ROOT / "benchmarks" / "labels" / "compared_questions.jsonl"
 """One label a line: id of a question in the sheet of `compare`, and whether it is good."""
 JOBS = "baker nurse plumber lawyer pilot dentist farmer teacher painter librarian architect translator".split()
@@ -143,8 +148,11 @@ def sheet(
     seed: int = 0,
     out: Path = Path("data/sheet"),
 ) -> None:
-    """Write random preferences of the pool of round `reading` to `out`/sheet.jsonl, what to judge to criteria.md."""
-    rows = readable(dataset, POOLS[reading - 1])
+    """Write random preferences of the pool of round `reading` to `out`/sheet.jsonl, what to judge to criteria.md.
+
+    Round 0 is a pool of everybody.
+    """
+    rows = readable(dataset, POOLS[reading - 1] if reading else EVERYBODY)
     chosen = random.Random(seed).sample(rows, min(count, len(rows)))
     with atomic_write(out / "sheet.jsonl", "w") as file:
         for preference, questions in chosen:
@@ -222,10 +230,8 @@ def measure(
 ) -> None:
     """Write the claims."""
     claims = [valid_rate(mined, generated, dataset), repeated_calls_after_kill()]
-    good = good_rate(unread)
-    write(
-        "generate", "python -m benchmarks.generate measure", [*claims, *([good] if good else []), good_rate_sharegpt()]
-    )
+    claims += filter(None, [good_rate(unread), good_rate_sharegpt(), good_rate_demo(dataset)])
+    write("generate", "python -m benchmarks.generate measure", claims)
 
 
 def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
@@ -260,32 +266,47 @@ def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
 def good_rate(dataset: Path) -> Claim | None:
     """Share of the preferences of the last round on chitchat that are good; None where it is not read as it stands."""
     rounds = _rounds("chitchat")
-    last = rounds.get(len(POOLS), [])
-    if not last:
-        console.print("generate.good_rate: the last pool has not been read.")
-        return None
-    contents = {content_hash(*row): row[1] for row in readable(dataset, POOLS[-1])}
-    strays = sum(row["content"] not in contents for row in last)
-    if strays:
-        # Without them the figure would be too good: what was bad is what was changed.
-        console.print(
-            f"generate.good_rate: {strays} of {len(last)} labels fit no preference any more; read a new pool."
-        )
-        return None
-    read, bad = Counter[str](), Counter[str]()
-    for row in last:
-        for question in contents[row["content"]]:
-            if question.kind in TARGET_KINDS[1:]:
-                read[f"{question.kind}.{question.origin}"] += 1
-                bad[f"{question.kind}.{question.origin}"] += question.kind in row["bad_kinds"]
     note = (
         "chitchat corpus, where people chat with each other: random preferences of users of whom nothing was read, by "
         "rules that were final; read once, blind, by a language model that wrote none of it"
     )
     earlier = {number: _good_of(rows) for number, rows in sorted(rounds.items()) if number < len(POOLS)}
+    extra = {"corpus": "chitchat", "rounds_before_the_rules_were_final": earlier}
+    return _good_as_it_stands("generate.good_rate", rounds[len(POOLS)], readable(dataset, POOLS[-1]), note, extra)
+
+
+def good_rate_demo(dataset: Path) -> Claim | None:
+    """Share of the demo's preferences that are good; None where they are not read as they stand."""
+    note = (
+        "random preferences of the demo, all of which the rules were written with in view; read once, blind, by a "
+        "language model that wrote none of them"
+    )
+    rows = readable(dataset, EVERYBODY)
+    return _good_as_it_stands("generate.good_rate_demo", _rounds("demo")[0], rows, note, {"corpus": "sharegpt"})
+
+
+def _good_as_it_stands(
+    name: str,
+    labels: Sequence[dict[str, Any]],
+    rows: Sequence[tuple[Preference, list[Question]]],
+    note: str,
+    extra: dict[str, Any],
+) -> Claim | None:
+    contents = {content_hash(*row): row[1] for row in rows}
+    strays = sum(label["content"] not in contents for label in labels)
+    if strays or not labels:
+        # Without them the figure would be too good: what was bad is what was changed.
+        console.print(f"{name}: not read, or {strays} of {len(labels)} labels fit no preference any more.")
+        return None
+    read, bad = Counter[str](), Counter[str]()
+    for label in labels:
+        for question in contents[label["content"]]:
+            if question.kind in TARGET_KINDS[1:]:
+                read[f"{question.kind}.{question.origin}"] += 1
+                bad[f"{question.kind}.{question.origin}"] += question.kind in label["bad_kinds"]
     unanswerable = {key: [bad[key], read[key]] for key in sorted(read)}
-    extra = {"corpus": "chitchat", "accepted": len(contents), "rounds_before_the_rules_were_final": earlier}
-    return _good_claim("generate.good_rate", last, note, {**extra, "not_answerable_by_kind_and_origin": unanswerable})
+    more = {**extra, "accepted": len(contents), "not_answerable_by_kind_and_origin": unanswerable}
+    return _good_claim(name, labels, note, more)
 
 
 def good_rate_sharegpt() -> Claim:
