@@ -22,9 +22,11 @@ def stacked(patches: Sequence[Patch]) -> Patch:
     Raises:
         InputError: a patch is of a kind that cannot be stacked.
     """
+    if len(patches) == 1:
+        return patches[0]
     last = patches[-1].manifest
     gated = last.gate is not None
-    if len(patches) > 1 and (gated or last.kind not in ("prompt", "low_rank", "dense")):
+    if gated or last.kind not in ("prompt", "low_rank", "dense"):
         raise InputError(
             f"{last.method}: its patches ({last.kind}{', gated' if gated else ''}) do not stack in one model."
         )

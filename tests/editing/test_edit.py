@@ -20,6 +20,7 @@ from editing.lm.load import LM
 from editing.lm.prompt import Prompt
 from editing.methods.registry import METHODS, method_class
 from editing.methods.rome import Rome
+from editing.patches.gate import GATE
 from editing.patches.patch import Patch
 from editing.runner import Cell, EditSettings, run_cell
 from editing.scenarios import Scenario
@@ -317,6 +318,16 @@ def test_answers_and_record_say_their_scenario(
     assert record["scenario"]["name"] == name
     assert {answer.scenario for answer in answers} == {name}
     assert record["counts"]["models"] == len(list((tmp_path / method / "patches").iterdir()))
+
+
+@pytest.mark.parametrize("method", ["preference_edit_gated", "rag_edit"])
+def test_a_gated_edit_keeps_its_gate_from_the_fit_to_the_file(
+    method: str, settings: EditSettings, release: Path, tmp_path: Path
+) -> None:
+    record, answers = run(settings, method, release, tmp_path)
+    patches = [Patch.load(file) for file in (tmp_path / method / "patches").iterdir()]
+    assert len(answers) == record["counts"]["answers"] == 24
+    assert all(patch.manifest.gate is not None and GATE in patch.tensors for patch in patches)
 
 
 def test_a_lifelong_model_holds_the_edits_of_all_its_users_in_one_patch(
