@@ -219,12 +219,12 @@ class DraftQuestion(Record):
 
 
 class Provenance(Record):
-    """What wrote a draft."""
+    """What was asked to write a draft; a question's `origin` says what wrote it."""
 
     model: str
-    """Model name the endpoint reported or was asked for."""
+    """Model that was asked for questions; none where it was not."""
     prompts: dict[str, str]
-    """Prompt id -> sha256 of its template."""
+    """Id -> sha256 of the template of each prompt that was sent about this draft."""
     samples: int = Field(ge=0)
     """Model replies spent on this draft, rejected ones included."""
 

@@ -6,6 +6,7 @@ import heapq
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ from pipeline.validate.rules import question_faults
 K = QuestionKind
 Encode = Callable[[Sequence[str]], Vectors]
 """Sentences to unit vectors, shape (n, dimension)."""
+Depends = Callable[[Sequence[tuple[Topic, DraftQuestion]]], Sequence[bool]]
+"""Whether the good answer to a mined query depends on the fact, for each pair."""
 
 
 TOPICS: dict[str, tuple[str, ...]] = {
@@ -65,8 +68,12 @@ class Composer:
         encode: Encode,
         config: GenerateConfig,
         rules: RulesConfig,
+        depends: Depends | None = None,
     ) -> None:
-        """Embed statements, queries and our questions once; find the mined queries that fit."""
+        """Embed statements, queries and our questions once; find the mined queries that fit.
+
+        `depends` has the last word on a query that is close enough; without it closeness decides.
+        """
         self.rejections: Counter[str] = Counter()
         """Rules that rejected candidates, with "ranking" for the embeddings."""
         self._encode = _Memory(encode)
@@ -86,7 +93,12 @@ class Composer:
         self._vocabulary = (
             {stem for text in known for stem in stems(text)} if config.ranking.known_words_only else set()
         )
-        for topic, ranked in _spread(topics, map(self._mined, topics), config.matching.max_uses):
+        pairs = [(topic, ranked) for topic in topics for ranked in self._mined(topic)]
+        if depends is not None:
+            verdicts = depends([(topic, ranked.question) for topic, ranked in pairs])
+            self.rejections["implicit.does_not_depend"] += len(pairs) - sum(verdicts)
+            pairs = list(compress(pairs, verdicts))
+        for topic, ranked in _spread(pairs, config.matching.max_uses):
             self._accepted[topic.id][K.IMPLICIT].append(ranked)
 
     def written(self, topic: Topic) -> list[DraftQuestion]:
@@ -216,9 +228,27 @@ class Composer:
         return relevance
 
 
-def _spread(topics: Sequence[Topic], found: Iterable[list[Ranked]], most: int) -> Iterator[tuple[Topic, Ranked]]:
+def mined_pairs(
+    topics: Sequence[Topic],
+    statements: Sequence[Statement],
+    queries: Sequence[Query],
+    encode: Encode,
+    config: GenerateConfig,
+    rules: RulesConfig,
+) -> list[tuple[Topic, DraftQuestion]]:
+    """The pairs that `depends` would be asked about."""
+    seen: list[tuple[Topic, DraftQuestion]] = []
+
+    def note(pairs: Sequence[tuple[Topic, DraftQuestion]]) -> list[bool]:
+        seen.extend(pairs)
+        return [True] * len(pairs)
+
+    Composer(topics, statements, queries, encode, config, rules, note)
+    return seen
+
+
+def _spread(pairs: Sequence[tuple[Topic, Ranked]], most: int) -> Iterator[tuple[Topic, Ranked]]:
     """One mined query a topic, none for more than `most` topics: the least used query first, of those the closest."""
-    pairs = [(topic, ranked) for topic, own in zip(topics, found, strict=True) for ranked in own]
     waiting = [(0, -ranked.score, topic.id, number) for number, (topic, ranked) in enumerate(pairs)]
     heapq.heapify(waiting)
     served: set[str] = set()

@@ -24,6 +24,8 @@ class MatchingConfig(Section):
     """The direct question of an unstated attribute must stay below this to all statements of the user."""
     max_words: int = Field(ge=3)
     """Longest mined query that is used."""
+    validator: str | None
+    """Role of `llm.roles` that is asked whether a fact changes the good answer to a mined query; null asks nobody."""
 
 
 class RankingConfig(Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.core.progress import progress
@@ -12,6 +12,7 @@ from pipeline.generate.composer import Composer, Encode
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.topics import Topic, find_topics
 from pipeline.generate.updates import with_updates
+from pipeline.generate.validator import Validator
 from pipeline.generate.writer import Writer
 from pipeline.validate.config import RulesConfig
 from pipeline.validate.rules import check_draft
@@ -35,6 +36,7 @@ def generate_drafts(
     encode: Encode,
     config: GenerateConfig,
     rules: RulesConfig,
+    validator: Validator | None = None,
 ) -> Generated:
     """Write one draft for each statement with a known attribute.
 
@@ -45,24 +47,31 @@ def generate_drafts(
         encode: Sentence encoder.
         config: The generate section.
         rules: Thresholds of the semantic rules.
+        validator: Asked which mined queries depend on a fact; None leaves it to the encoder.
 
     Raises:
         LLMError: the endpoint is down, refuses the key, or the budget is used up; finished calls are kept.
     """
     topics, dropped = find_topics(statements, config.max_statements, rules)
-    composer = Composer(topics, statements, queries, encode, config, rules)
-    replies, errors = _sample(topics, writer, composer, config)
-    asked = [
+    composer = Composer(topics, statements, queries, encode, config, rules, validator)
+    asked = validator.asked if validator else {}
+    prompts = {topic.id: dict(asked.get(topic.id, {})) for topic in topics}
+    replies, errors = _sample(topics, writer, composer, config, prompts)
+    written = [
         topic.draft(
             composer.questions(topic),
-            Provenance(model=writer.model, prompts=writer.prompts, samples=replies[topic.id]),
+            Provenance(
+                model=writer.model if replies[topic.id] else "none",
+                prompts=prompts[topic.id],
+                samples=replies[topic.id],
+            ),
             config.cluster_size,
         )
         for topic in topics
     ]
-    drafts, *updates = with_updates(topics, asked, config.updates, config.cluster_size, rules)
+    drafts, *updates = with_updates(topics, written, config.updates, config.cluster_size, rules)
     counts = {
-        "statements": {"in": len(statements), "out": len(asked), "dropped": len(dropped)},
+        "statements": {"in": len(statements), "out": len(written), "dropped": len(dropped)},
         "updates": dict(zip(("mined", "written"), updates, strict=True)),
         "queries": len(queries),
         "users": len({draft.statement.user_id for draft in drafts}),
@@ -78,9 +87,16 @@ def generate_drafts(
 
 
 def _sample(
-    topics: Sequence[Topic], writer: Writer, composer: Composer, config: GenerateConfig
+    topics: Sequence[Topic],
+    writer: Writer,
+    composer: Composer,
+    config: GenerateConfig,
+    prompts: Mapping[str, dict[str, str]],
 ) -> tuple[Counter[str], Counter[str]]:
-    """Ask the model, again only for kinds where nothing it wrote was accepted; replies by topic, errors by type."""
+    """Ask the model, again only for kinds where nothing it wrote was accepted; replies by topic, errors by type.
+
+    The prompts sent are added to the topic's `prompts`.
+    """
     replies: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     for repeat in range(config.samples):
@@ -91,6 +107,7 @@ def _sample(
             samples = writer.write(wanted, repeat, advance)
         for written in samples:
             replies[written.topic.id] += written.replies
+            prompts[written.topic.id].update(written.prompts)
             errors.update(written.errors)
             composer.add(written.topic, written.questions)
     return replies, errors

@@ -40,6 +40,8 @@ class Written(NamedTuple):
     topic: Topic
     questions: tuple[DraftQuestion, ...]
     """Candidates; empty when the replies were unusable."""
+    prompts: dict[str, str]
+    """Id to sha256 of each prompt that was sent."""
     replies: int
     """Replies spent."""
     errors: tuple[str, ...]
@@ -64,11 +66,6 @@ class Writer:
         """Name of the model that writes."""
         return self._client.role.model
 
-    @property
-    def prompts(self) -> dict[str, str]:
-        """Prompt id to sha256."""
-        return {prompt.id: prompt.sha256 for _, prompt in self._tasks}
-
     def write(
         self, wanted: Sequence[tuple[Topic, frozenset[QuestionKind]]], repeat: int, advance: Callable[[float], None]
     ) -> list[Written]:
@@ -91,9 +88,13 @@ class Writer:
                 questions[i] += task.read(outcome.value, wanted[i][0])
             else:
                 errors[i].append(type(outcome).__name__)
+        sent: list[dict[str, str]] = [{} for _ in wanted]
+        for i, _, prompt in asked:
+            sent[i][prompt.id] = prompt.sha256
         replies = Counter(i for i, _, _ in asked)
         return [
-            Written(topic, tuple(questions[i]), replies[i], tuple(errors[i])) for i, (topic, _) in enumerate(wanted)
+            Written(topic, tuple(questions[i]), sent[i], replies[i], tuple(errors[i]))
+            for i, (topic, _) in enumerate(wanted)
         ]
 
     def calls(self, wanted: Sequence[tuple[Topic, frozenset[QuestionKind]]]) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 _WORDS = {
-    "health": r"adhd|add\b|autis\w+|asperger\w*|depress\w+|anxi\w+|bipolar|schizo\w+|ptsd|ocd|trauma\w*|therap\w+"
+    "health": r"adhd|(?-i:ADD)|autis\w+|asperger\w*|depress\w+|anxi\w+|bipolar|schizo\w+|ptsd|ocd|trauma\w*|therap\w+"
     r"|psychiat\w+"
     r"|diabet\w+|cancer|tumou?r|asthma|arthritis|epilep\w+"
     r"|migraines?|allerg\w+|disab\w+|disorders?|diseases?|syndrome|illness\w*|ill\b|sick|chronic|pain|injur\w+"
-    r"|surger\w+|operation|hospital(?:i[sz]ed)?|medicat\w+|antidepress\w+|ssri|insulin"
+    r"|surger\w+|transplant\w*|operation|hospital(?:i[sz]ed)?|medicat\w+|antidepress\w+|ssri|insulin"
     r"|pregnan\w+|miscarriage|ivf|infertil\w+|menopaus\w+|obes\w+|overweight|weigh|kg|lbs|bmi|blood\s+pressure"
     r"|cholesterol|hiv|covid|insomnia|addict\w+|alcoholi\w+|sober|suicid\w+|self-harm"
     r"|deaf|blind|dyslexi\w+|intoleran\w+|celiac|coeliac|ibs|pcos|endometriosis|diagnos\w+|symptoms?|doctor|patient"

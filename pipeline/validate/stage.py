@@ -298,7 +298,7 @@ def _rejected_question(draft: Draft, question: DraftQuestion, violations: list[V
         id=content_id(draft.id, question.kind, question.text),
         stage="validate",
         reason=violations[0].reason,
-        detail=_why(violations),
+        detail=f"of draft {draft.id}: {_why(violations)}",
         row=question.model_dump_json(),
     )
 

@@ -99,6 +99,36 @@ def test_a_dry_run_sends_nothing_and_foretells_the_calls_of_the_run(
     assert "$0.0000" in dry.stderr
 
 
+def test_the_validator_is_a_role_of_its_own_and_a_dry_run_foretells_its_calls(
+    tmp_path: Path, mined: Path, make_query: Callable[..., Query]
+) -> None:
+    query = make_query("How should I introduce myself at a networking event?", topic="career")
+    write_parquet(mined / "queries.parquet", [query], Query)
+
+    def asked(body: dict[str, Any]) -> bool:
+        return "depends" in json.dumps(body["response_format"])
+
+    with fake_endpoint(lambda body: '{"depends": true}' if asked(body) else answer(body)) as endpoint:
+        file = settings(tmp_path, endpoint)
+        params = yaml.safe_load(file.read_text())
+        params["generate"]["matching"]["validator"] = "validator"
+        params["llm"]["roles"]["validator"] |= {"base_url": endpoint.base_url, "model": "strict"}
+        file.write_text(yaml.safe_dump(params))
+        arguments = [*COMMAND, "--mined", str(mined), "--params", str(file)]
+        dry = subprocess.run([*arguments, "--dry-run"], capture_output=True, text=True)
+        assert endpoint.requests == []
+        done = subprocess.run([*arguments, "--out", str(tmp_path / "out")], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        models = {body["model"] for body in endpoint.requests if asked(body)}
+        calls = sum(map(asked, endpoint.requests))
+    assert (models, calls) == ({"strict"}, len(JOBS))
+    assert f"matching: {calls} calls, 0 of them cached" in dry.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["validator"]["calls"] == calls
+    drafts = read_jsonl(tmp_path / "out" / "drafts.jsonl", Draft)
+    assert sum(q.query_id == query.id for draft in drafts for q in draft.questions) == 8  # matching.max_uses
+
+
 def test_missing_input_is_one_line_that_names_the_file(tmp_path: Path) -> None:
     done = subprocess.run([*COMMAND, "--mined", str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 1

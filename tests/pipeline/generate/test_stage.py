@@ -12,6 +12,7 @@ from pipeline.generate.attributes import taxonomy
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.reasons import Reason
 from pipeline.generate.stage import Generated, generate_drafts
+from pipeline.generate.validator import Validator
 from pipeline.generate.writer import Writer
 from pipeline.llm.client import Client
 from pipeline.llm.config import load_llm
@@ -69,7 +70,8 @@ def run(tmp_path: Path, config: GenerateConfig, rules: RulesConfig, bag_of_words
         )
         with Client("generator", settings) as client:
             writer = Writer(client, Path("prompts"), wanted)
-            return generate_drafts(statements, queries, writer, bag_of_words, wanted, rules)
+            validator = Validator(client, Path("prompts")) if wanted.matching.validator else None
+            return generate_drafts(statements, queries, writer, bag_of_words, wanted, rules, validator)
 
     return go
 
@@ -128,6 +130,34 @@ def test_a_mined_query_that_fits_is_taken_before_a_generated_one(
     hiking = run(endpoint, statements, [query, unsuited], matching=matching).drafts[1]
     implicit = next(question for question in hiking.questions if question.kind is K.IMPLICIT)
     assert (implicit.text, implicit.origin, implicit.query_id) == (query.text, "mined", query.id)
+
+
+@pytest.mark.parametrize(
+    ("reply", "origin", "refused"),
+    [('{"depends": true}', "mined", 0), ('{"depends": false}', "template", 1), ("Perhaps.", "template", 1)],
+)
+def test_a_mined_query_is_taken_only_where_the_validator_says_that_the_fact_matters(
+    run: Run,
+    hikers: list[Statement],
+    make_query: Callable[..., Query],
+    config: GenerateConfig,
+    reply: str,
+    origin: str,
+    refused: int,
+) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        return reply if "depends" in json.dumps(body["response_format"]) else good(body)
+
+    query = make_query("how should I spend my free weekend in the mountains?")
+    limits = {"min_to_question": 0.5, "min_to_statement": -1.0, "validator": "generator"}
+    with fake_endpoint(answer) as endpoint:
+        generated = run(endpoint, hikers[:1], [query], matching=config.matching.model_copy(update=limits))
+    (draft,) = generated.drafts
+    assert [q.origin for q in draft.questions if q.kind is K.IMPLICIT] == [origin]
+    assert "generate/depends" in draft.provenance.prompts
+    assert generated.counts["samples_rejected_by_rule"]["implicit.does_not_depend"] == refused
+    asked = [body["messages"][-1]["content"] for body in endpoint.requests if "depends" in str(body["response_format"])]
+    assert asked == [f"Fact: I love hiking in the mountains.\nQuestion: {query.text}"]
 
 
 @pytest.fixture
