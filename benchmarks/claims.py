@@ -6,8 +6,10 @@ A script ends with `write("mine", claims)`; the tables of the README are made fr
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -246,9 +248,22 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Fill the blocks of all pages."""
+    parser = argparse.ArgumentParser(description="Put the figures of benchmarks/results into README.md and docs/.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 where a page is out of date")
+    check = parser.parse_args().check
+    stale = []
     for page in pages():
         before = page.read_text(encoding="utf-8")
         after = fill(before)
         if after != before:
-            page.write_text(after, encoding="utf-8")
+            stale.append(page)
+            if not check:
+                page.write_text(after, encoding="utf-8")
+    if check and stale:
+        sys.exit("\n".join(f"{page}: out of date; run `python -m benchmarks.claims`." for page in stale))
+
+
+if __name__ == "__main__":
+    main()

@@ -206,7 +206,9 @@ def _card(
         "pretty_name": config.pretty_name,
         "language": ["en"],
         "license": _HUB_LICENSES.get(license_id, "other"),
-        **({} if license_id in _HUB_LICENSES else {"license_name": license_id.lower()}),
+        **(
+            {} if license_id in _HUB_LICENSES else {"license_name": license_id.lower(), "license_link": url(license_id)}
+        ),
         "task_categories": ["question-answering", "text-generation"],
         "size_categories": [_size_category(len(dataset.questions))],
         "tags": ["personalization", "user-preferences", "memory", "model-editing"],

@@ -20,3 +20,18 @@ def test_claims_not_measured_anew_stay_only_where_that_is_asked_for(
     claims.write("x", "python -m benchmarks.x", [a_claim("a", 1.0), a_claim("b", 2.0)])
     path = claims.write("x", "python -m benchmarks.x", [a_claim("a", 3.0)], keep_others=keep_others)
     assert {row["claim"]: row["value"] for row in json.loads(path.read_text())} == left
+
+
+def test_a_check_changes_no_page_and_names_those_that_are_out_of_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- claims: nothing.of.the.kind -->\nold\n<!-- end -->\n")
+    monkeypatch.setattr(claims, "pages", lambda: [page])
+    monkeypatch.setattr("sys.argv", ["claims", "--check"])
+    with pytest.raises(SystemExit, match="page.md: out of date"):
+        claims.main()
+    assert "old" in page.read_text()
+    monkeypatch.setattr("sys.argv", ["claims"])
+    claims.main()
+    assert "old" not in page.read_text()
