@@ -17,7 +17,13 @@ from pipeline.validate.difficulty import hashed
 FIXTURES = Path(__file__).with_name("fixtures")
 RULES = RulesConfig(require_kinds=(), max_target_words=6, max_question_words=40, min_question_words=1)
 LIMITS = MatchingConfig(
-    min_to_question=0.5, min_to_statement=0.2, max_irrelevant=0.9, max_unstated=0.9, max_words=25, max_uses=8
+    min_to_question=0.5,
+    min_to_statement=0.2,
+    max_irrelevant=0.9,
+    max_unstated=0.9,
+    max_words=25,
+    max_uses=8,
+    validator=None,
 )
 
 
