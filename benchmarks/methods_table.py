@@ -34,7 +34,7 @@ from editing.methods.base import config_sha256
 from editing.methods.registry import METHODS
 from editing.metrics.bootstrap import Plan
 from editing.metrics.scores import Counts, count_kinds, headline_difference
-from editing.runner import Cell, EditSettings, run_cell
+from editing.runner import NOT_OF_A_CELL, Cell, EditSettings, run_cell
 from pipeline.core.config import load_section
 from pipeline.core.provenance import dataset_sha256
 from pipeline.core.records import Draft, DraftQuestion, Query, QuestionKind, Split, Verdict, content_id
@@ -160,7 +160,7 @@ class Bench:
     def key(self, method: str) -> str:
         """What a row depends on, but for code and number of preferences."""
         cell = Cell(self.settings, self.model, method)
-        settings = cell.settings.model_dump(exclude={"methods", "models", "checkpoints", "max_preferences", "workers"})
+        settings = cell.settings.model_dump(exclude=NOT_OF_A_CELL)
         return content_id(self.rows_sha256, config_sha256(cell.config), cell.source, settings)
 
     def largest(self, method: str) -> Path | None:

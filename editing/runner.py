@@ -67,8 +67,8 @@ class EditSettings(Section):
     """Seeds of methods that draw numbers (their settings have a `seed`), each fitted and asked; others run once."""
 
 
-NOT_IN_KEY = {"models", "methods", "checkpoints", "max_preferences", "scenarios", "seeds", "workers"}
-"""Settings that finished work does not depend on, or that stand in its key in another form."""
+NOT_OF_A_CELL = {"models", "methods", "checkpoints", "max_preferences", "workers"}
+"""Settings that the edits and answers of one cell do not depend on."""
 
 
 class Cell:
@@ -211,7 +211,7 @@ class _Desk:
             cell.method,
             config_sha256(config),
             cell.scenario.model_dump(),
-            self.settings.model_dump(exclude=NOT_IN_KEY),
+            self.settings.model_dump(exclude=NOT_OF_A_CELL | {"scenarios", "seeds"}),
         )
         method = create(cell.method, config, Resources(texts, cache))
         return _Series(seed, WithinMemory(method, self.lm), cache / "edit" / key)

@@ -13,7 +13,7 @@ from pipeline.core.provenance import run_record
 from pipeline.core.records import Query, Statement
 from pipeline.core.tables import read_parquet, write_json, write_jsonl
 from pipeline.embedding import embed
-from pipeline.generate.composer import mined_pairs, model_kinds
+from pipeline.generate.composer import Composer, model_kinds
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.stage import generate_drafts
 from pipeline.generate.topics import find_topics
@@ -61,7 +61,7 @@ def dry(mined: Path, prompts: Path, params: Path) -> None:
         if other is not None:
             queries = list(read_parquet(mined / "queries.parquet", Query))
             encode = partial(embed, dtype=config.encoder_dtype)
-            pairs = mined_pairs(topics, statements, queries, encode, config, rules)
+            pairs = Composer(topics, statements, queries, encode, config, rules).matches
             console.print(f"matching: {_said(Validator(other, prompts).estimate(pairs))}.", soft_wrap=True)
     with Client(config.role, load_llm(params)) as client:
         first = Writer(client, prompts, config).estimate([(topic, model_kinds(config)) for topic in topics])

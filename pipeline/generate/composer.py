@@ -24,8 +24,6 @@ from pipeline.validate.rules import question_faults
 K = QuestionKind
 Encode = Callable[[Sequence[str]], Vectors]
 """Sentences to unit vectors, shape (n, dimension)."""
-Depends = Callable[[Sequence[tuple[Topic, DraftQuestion]]], Sequence[bool]]
-"""Whether the good answer to a mined query depends on the fact, for each pair."""
 
 
 TOPICS: dict[str, tuple[str, ...]] = {
@@ -68,12 +66,8 @@ class Composer:
         encode: Encode,
         config: GenerateConfig,
         rules: RulesConfig,
-        depends: Depends | None = None,
     ) -> None:
-        """Embed statements, queries and our questions once; find the mined queries that fit.
-
-        `depends` has the last word on a query that is close enough; without it closeness decides.
-        """
+        """Embed statements, queries and our questions once; find the mined queries that fit."""
         self.rejections: Counter[str] = Counter()
         """Rules that rejected candidates, with "ranking" for the embeddings."""
         self._encode = _Memory(encode)
@@ -93,12 +87,20 @@ class Composer:
         self._vocabulary = (
             {stem for text in known for stem in stems(text)} if config.ranking.known_words_only else set()
         )
-        pairs = [(topic, ranked) for topic in topics for ranked in self._mined(topic)]
+        self._matches = [(topic, ranked) for topic in topics for ranked in self._mined(topic)]
+
+    @property
+    def matches(self) -> list[tuple[Topic, DraftQuestion]]:
+        """The mined queries that are close enough to be an implicit question, with the fact each is for."""
+        return [(topic, ranked.question) for topic, ranked in self._matches]
+
+    def deal_out(self, depends: Sequence[bool] | None = None) -> None:
+        """Take one mined query a topic; of `matches` only those whose good answer `depends` on the fact, if known."""
+        pairs = self._matches
         if depends is not None:
-            verdicts = depends([(topic, ranked.question) for topic, ranked in pairs])
-            self.rejections["implicit.does_not_depend"] += len(pairs) - sum(verdicts)
-            pairs = list(compress(pairs, verdicts))
-        for topic, ranked in _spread(pairs, config.matching.max_uses):
+            self.rejections["implicit.does_not_depend"] += len(pairs) - sum(depends)
+            pairs = list(compress(pairs, depends))
+        for topic, ranked in _spread(pairs, self._config.matching.max_uses):
             self._accepted[topic.id][K.IMPLICIT].append(ranked)
 
     def written(self, topic: Topic) -> list[DraftQuestion]:
@@ -226,25 +228,6 @@ class Composer:
         texts = [topic.statement.self_contained, *_all_questions(topic.kind)]
         relevance: Vectors = self._query_vectors @ self._encode(texts).T
         return relevance
-
-
-def mined_pairs(
-    topics: Sequence[Topic],
-    statements: Sequence[Statement],
-    queries: Sequence[Query],
-    encode: Encode,
-    config: GenerateConfig,
-    rules: RulesConfig,
-) -> list[tuple[Topic, DraftQuestion]]:
-    """The pairs that `depends` would be asked about."""
-    seen: list[tuple[Topic, DraftQuestion]] = []
-
-    def note(pairs: Sequence[tuple[Topic, DraftQuestion]]) -> list[bool]:
-        seen.extend(pairs)
-        return [True] * len(pairs)
-
-    Composer(topics, statements, queries, encode, config, rules, note)
-    return seen
 
 
 def _spread(pairs: Sequence[tuple[Topic, Ranked]], most: int) -> Iterator[tuple[Topic, Ranked]]:

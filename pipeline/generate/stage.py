@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pipeline.core.progress import progress
@@ -53,16 +53,20 @@ def generate_drafts(
         LLMError: the endpoint is down, refuses the key, or the budget is used up; finished calls are kept.
     """
     topics, dropped = find_topics(statements, config.max_statements, rules)
-    composer = Composer(topics, statements, queries, encode, config, rules, validator)
-    asked = validator.asked if validator else {}
-    prompts = {topic.id: dict(asked.get(topic.id, {})) for topic in topics}
-    replies, errors = _sample(topics, writer, composer, config, prompts)
+    composer = Composer(topics, statements, queries, encode, config, rules)
+    prompts: dict[str, dict[str, str]] = {topic.id: {} for topic in topics}
+    if validator is None:
+        composer.deal_out()
+    else:
+        composer.deal_out(validator(composer.matches))
+        prompts |= {topic.id: validator.prompts for topic, _ in composer.matches}
+    replies, sent, errors = _sample(topics, writer, composer, config)
     written = [
         topic.draft(
             composer.questions(topic),
             Provenance(
                 model=writer.model if replies[topic.id] else "none",
-                prompts=prompts[topic.id],
+                prompts=prompts[topic.id] | sent.get(topic.id, {}),
                 samples=replies[topic.id],
             ),
             config.cluster_size,
@@ -91,13 +95,14 @@ def _sample(
     writer: Writer,
     composer: Composer,
     config: GenerateConfig,
-    prompts: Mapping[str, dict[str, str]],
-) -> tuple[Counter[str], Counter[str]]:
-    """Ask the model, again only for kinds where nothing it wrote was accepted; replies by topic, errors by type.
+) -> tuple[Counter[str], dict[str, dict[str, str]], Counter[str]]:
+    """Ask the model, again only for kinds where nothing it wrote was accepted.
 
-    The prompts sent are added to the topic's `prompts`.
+    Returns:
+        Replies by topic, prompts sent by topic (id to sha256), and errors by type.
     """
     replies: Counter[str] = Counter()
+    sent: dict[str, dict[str, str]] = {}
     errors: Counter[str] = Counter()
     for repeat in range(config.samples):
         wanted = composer.lacking(topics)
@@ -107,10 +112,10 @@ def _sample(
             samples = writer.write(wanted, repeat, advance)
         for written in samples:
             replies[written.topic.id] += written.replies
-            prompts[written.topic.id].update(written.prompts)
+            sent.setdefault(written.topic.id, {}).update(written.prompts)
             errors.update(written.errors)
             composer.add(written.topic, written.questions)
-    return replies, errors
+    return replies, sent, errors
 
 
 def _by_origin(drafts: Sequence[Draft]) -> dict[str, dict[str, int]]:

@@ -29,8 +29,11 @@ class Validator:
         """
         self._client = client
         self._prompt = load_prompt(prompts, "generate/depends")
-        self.asked: dict[str, dict[str, str]] = {}
-        """Id of each topic that was asked about -> id and sha256 of the prompt."""
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Prompt id to sha256."""
+        return {self._prompt.id: self._prompt.sha256}
 
     def __call__(self, pairs: Sequence[Pair]) -> list[bool]:
         """Whether the good answer depends on the fact, for each pair; False where the reply is unusable.
@@ -40,7 +43,6 @@ class Validator:
         """
         with progress("matching queries", len(pairs), "replies") as advance:
             outcomes = self._client.run(self._requests(pairs), advance)
-        self.asked.update({topic.id: {self._prompt.id: self._prompt.sha256} for topic, _ in pairs})
         return [isinstance(outcome, Reply) and outcome.value["depends"] is True for outcome in outcomes]
 
     def estimate(self, pairs: Sequence[Pair]) -> Estimate:

@@ -226,7 +226,6 @@ def _card(
     }
     environment = Environment(loader=PackageLoader("pipeline.release"), undefined=StrictUndefined, autoescape=False)
     environment.filters["cell"] = _cell
-    environment.tests["single"] = lambda rows: len(rows) == 1
     body = environment.get_template("card.md.jinja").render(
         name=config.pretty_name,
         version=config.version,
@@ -237,6 +236,7 @@ def _card(
         preferences=dataset.preferences,
         questions=dataset.questions,
         users=len({p.user_id for p in dataset.preferences}),
+        lone_users=sum(rows == 1 for rows in Counter(p.user_id for p in dataset.preferences).values()),
         mined_queries=len({q.text for q in dataset.questions if q.kind is QuestionKind.IMPLICIT and q.query_id}),
         sources=sorted({p.source for p in dataset.preferences}),
         kinds=[(kind, [q for q in dataset.questions if q.kind is kind]) for kind in QuestionKind],
