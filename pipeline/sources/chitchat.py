@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.core.records import Conversation, Turn
-from pipeline.sources.base import BadRecord, Source, whole_unicode
+from pipeline.sources.base import BadRecord, whole_unicode
 from pipeline.sources.card import SourceCard
 from pipeline.sources.hub import iso_time
-from pipeline.sources.json_array import CutOff, object_members
-from pipeline.sources.packaged import json_files
+from pipeline.sources.json_array import object_members
+from pipeline.sources.packaged import JsonFiles, json_files
 
 PACKAGE = "chitchat_dataset"
 INSTALL = "pip install --no-deps chitchat-dataset==0.9.0"
 
 
-class ChitChat(Source):
+class ChitChat(JsonFiles):
     """A JSON object of `{"<id>": {"messages": [[{"text": ..., "timestamp": ..., "sender": ...}, ...], ...], ...}}`.
 
     An inner list holds what one participant wrote before the other replied, and is one turn here, a line a message.
@@ -43,10 +43,6 @@ class ChitChat(Source):
         "first names, home towns and facts about the partner are there. Participants bear random ids.",
     )
 
-    def read(self) -> Iterator[Conversation]:
-        """Each chat as seen by each of its participants; see `Source.read`."""
-        return self.counted(self._conversations())
-
     def files(self) -> list[Path]:
         """The JSON files to read, sorted.
 
@@ -55,30 +51,24 @@ class ChitChat(Source):
         """
         return json_files(self.settings.path, PACKAGE, "", INSTALL)
 
-    def _conversations(self) -> Iterator[Conversation]:
-        for path in self.files():
-            try:
-                for byte, key, value in object_members(path):
-                    try:
-                        yield from self._seen_by_each(key, value)
-                    except BadRecord as problem:
-                        self.skip(str(problem), f"{path}: byte {byte}, record {key}")
-            except CutOff as cut:
-                self.cut_off(str(path), str(cut))
+    def records(self, path: Path) -> Iterator[tuple[int, str, Any]]:
+        """Byte, id and value of each chat."""
+        return iter(object_members(path))
 
-    def _seen_by_each(self, key: str, chat: object) -> list[Conversation]:
-        if not isinstance(chat, Mapping) or not isinstance(chat.get("messages"), list):
+    def conversations(self, name: int | str, value: Any) -> list[Conversation]:
+        """The chat as seen by each of its participants."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("messages"), list):
             raise BadRecord("no list `messages`")
-        said = [_said(messages) for messages in chat["messages"]]
+        said = [_said(messages) for messages in value["messages"]]
         return [
             Conversation(
                 source=self.card.name,
-                source_id=f"{key}-{number}",
+                source_id=f"{name}-{number}",
                 user_id=self.user_id(person),
                 turns=tuple(Turn(role="user" if s.person == person else "assistant", text=s.text) for s in said),
                 language=None,
                 license=self.license(),
-                timestamp=iso_time(chat.get("start")),
+                timestamp=iso_time(value.get("start")),
             )
             for number, person in enumerate(dict.fromkeys(s.person for s in said), 1)
         ]

