@@ -24,7 +24,10 @@ FIELDS: Mapping[QuestionKind, str] = {
 def upqa_rows(
     preferences: Iterable[Preference], questions: Iterable[Question], *, clusters: bool
 ) -> list[dict[str, Any]]:
-    """One object a preference in the published form; a preference without a question of each kind is left out.
+    """One object a preference in the published form.
+
+    A preference without a question of each kind is left out, and so is an update that this project invented: the form
+    has no field that could mark it.
 
     Args:
         preferences: the preferences, in the order of the rows.
@@ -40,7 +43,8 @@ def upqa_rows(
     rows = []
     for preference in preferences:
         texts = asked.get(preference.id, {})
-        if not FIELDS.keys() <= texts.keys() or (clusters and not preference.cluster):
+        invented = preference.origin == "template"
+        if invented or not FIELDS.keys() <= texts.keys() or (clusters and not preference.cluster):
             continue
         row: dict[str, Any] = {
             "input_attribute": preference.statement,

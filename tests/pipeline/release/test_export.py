@@ -40,6 +40,14 @@ def test_a_preference_without_all_four_kinds_is_left_out(preference: Make, asked
     assert rows == []
 
 
+def test_an_update_that_nobody_said_is_left_out(preference: Make, asked: Make) -> None:
+    old = preference("old", superseded_by="new", statement="I play chess.")
+    new = preference("new", origin="template", statement="I used to play chess, but now I play go.")
+    said = preference("said", statement="I gave up chess for go.")
+    rows = upqa_rows([old, new, said], [*asked(old), *asked(new), *asked(said)], clusters=False)
+    assert [row["input_attribute"] for row in rows] == ["I play chess.", "I gave up chess for go."]
+
+
 def test_a_clustered_row_has_the_original_last(preference: Make, asked: Make) -> None:
     cluster = (
         ClusterMember(attribute_type="hobby", question="What is my hobby?", target="chess"),
