@@ -21,11 +21,19 @@ STRICTNESS = (
 )
 """SPDX ids from freest to strictest; an id that is not listed counts as unknown."""
 
+NOT_PASSED_ON = ("LicenseRef-LMSYS-Chat-1M", UNKNOWN)
+"""Licences under which nothing may be published, texts made from a conversation included."""
+
 
 def strictest(licenses: Iterable[str]) -> str:
     """The strictest of `licenses`; "unknown" for none, and for any id that is not in STRICTNESS."""
     ranks = [STRICTNESS.index(name) if name in STRICTNESS else len(STRICTNESS) - 1 for name in licenses]
     return STRICTNESS[max(ranks, default=len(STRICTNESS) - 1)]
+
+
+def may_publish(license_id: str) -> bool:
+    """Whether rows under this licence may be passed on; not for an id that is not in STRICTNESS."""
+    return license_id in STRICTNESS and license_id not in NOT_PASSED_ON
 
 
 def url(license_id: str) -> str:

@@ -14,6 +14,9 @@ from pipeline.core.command import friendly
 def release(
     dataset: Annotated[Path, typer.Option(help="Folder of validated Parquet.")] = Path("data/upqa"),
     reports: Annotated[Path, typer.Option(help="Folder with <stage>/report.json of the stages before.")] = Path("data"),
+    results: Annotated[Path, typer.Option(help="Folder with measured figures of quality, for the card.")] = Path(
+        "benchmarks/results"
+    ),
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("build/hub"),
     params: Annotated[Path, typer.Option(help="Settings; section `release`.")] = Path("params.yaml"),
 ) -> None:
@@ -24,11 +27,12 @@ def release(
     from pipeline.core.config import load_section
     from pipeline.core.progress import console
     from pipeline.release.config import ReleaseConfig
-    from pipeline.release.stage import build, read_contamination, read_dataset, read_flows
+    from pipeline.release.inputs import read_background, read_dataset
+    from pipeline.release.stage import build
 
     config = load_section(params, "release", ReleaseConfig)
     rows = read_dataset(dataset, config.allowed_licenses)
-    manifest = build(rows, read_flows(reports), out, config, read_contamination(reports))
+    manifest = build(rows, read_background(reports, results), out, config)
     refused = sum(rows.refused.values())
     console.print(
         f"release: {len(rows.preferences)} preferences, {len(rows.questions)} questions, {refused} rows refused for "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from pydantic import Field, field_validator
 
 from pipeline.core.config import Section
@@ -15,6 +17,12 @@ class ReleaseConfig(Section):
     """Title of the dataset card."""
     version: str
     """Version of the dataset, e.g. "0.1.0"."""
+    date: datetime.date
+    """Day of this version; its year is the year of the citation."""
+    authors: tuple[str, ...] = Field(min_length=1)
+    """Whom to cite: a person as "Family, Given"; a name without a comma is that of a group."""
+    url: str | None = Field(pattern=r"^https?://\S+$")
+    """Page of the release, for the citation; None leaves it out."""
     allowed_licenses: tuple[str, ...]
     """Licences a row may carry to enter the release folder; others are counted and left out."""
 
@@ -30,3 +38,16 @@ class ReleaseConfig(Section):
                 f"not an SPDX id this project ranks: {', '.join(unknown)} (known: {', '.join(STRICTNESS)})"
             )
         return names
+
+    def citation(self) -> str:
+        """The BibTeX entry of this version."""
+        # Braces keep BibTeX from taking a group's name apart into given and family names.
+        authors = " and ".join(name if "," in name else f"{{{name}}}" for name in self.authors)
+        fields = {
+            "author": authors,
+            "title": f"{self.pretty_name}: User Preference Question Answering",
+            "year": self.date.year,
+            "note": f"Version {self.version}",
+            **({} if self.url is None else {"url": self.url}),
+        }
+        return "@misc{upqa,\n" + ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items()) + "\n}"

@@ -5,13 +5,15 @@ Source: https://docs.mlcommons.org/croissant/docs/croissant-spec.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
 
 import pyarrow as pa
+from pydantic.fields import FieldInfo
 
 from pipeline.core.records import Record
 from pipeline.core.tables import arrow_schema
+from pipeline.release.config import ReleaseConfig
 
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -54,38 +56,39 @@ _CONTEXT: dict[str, Any] = {
 
 
 def croissant(
-    *, name: str, version: str, license_url: str, files: Mapping[str, str], configs: Mapping[str, type[Record]]
+    config: ReleaseConfig, *, license_url: str, files: Mapping[str, str], tables: Mapping[str, type[Record]]
 ) -> dict[str, Any]:
     """The Croissant description of a release.
 
     Args:
-        name: title of the dataset.
-        version: semantic version.
+        config: title, version, date, authors, page.
         license_url: URL of the strictest licence of its rows.
         files: Parquet file -> hex sha256, paths relative to the folder.
-        configs: config name -> the record of its rows; its files are `data/<config>-<split>.parquet`. Fields that
-            are plain values or lists of them are described; nested records stay readable in Parquet alone.
+        tables: name -> the record of its rows; its files are `data/<name>-<split>.parquet`.
     """
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
-        "name": name,
-        "version": version,
+        "name": config.pretty_name,
+        "version": config.version,
         "description": "Questions that ask whether a language model remembers what a user said about themself.",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "license": license_url,
-        "url": "https://huggingface.co/datasets",
-        "citeAs": f"@misc{{upqa, title={{{name}}}, note={{Version {version}}}}}",
-        "distribution": [
-            *(_file(path, digest) for path, digest in sorted(files.items())),
-            *(_file_set(config, [path for path in sorted(files) if _belongs(path, config)]) for config in configs),
+        **({} if config.url is None else {"url": config.url}),
+        "creator": [
+            {"@type": "sc:Person" if "," in name else "sc:Organization", "name": name} for name in config.authors
         ],
-        "recordSet": [_record_set(config, record) for config, record in configs.items()],
+        "datePublished": config.date.isoformat(),
+        "citeAs": config.citation(),
+        "distribution": [*(_file(path, digest) for path, digest in sorted(files.items())), *map(_file_set, tables)],
+        "recordSet": [record_set(name, record) for name, record in tables.items()],
     }
 
 
-def _belongs(path: str, config: str) -> bool:
-    return path.startswith(f"data/{config}-")
+def record_set(table: str, record: type[Record]) -> dict[str, Any]:
+    """Every column of a table with its meaning; what stands inside a column has fields of its own below it."""
+    fields = [_field(column, (), record.model_fields, table) for column in arrow_schema(record)]
+    return {"@type": "cr:RecordSet", "@id": table, "name": table, "field": fields}
 
 
 def _file(path: str, digest: str) -> dict[str, Any]:
@@ -99,42 +102,47 @@ def _file(path: str, digest: str) -> dict[str, Any]:
     }
 
 
-def _file_set(config: str, paths: list[str]) -> dict[str, Any]:
+def _file_set(table: str) -> dict[str, Any]:
+    # Without `containedIn`: to a reader a Parquet file is no archive, and it would find nothing inside.
     return {
         "@type": "cr:FileSet",
-        "@id": f"{config}-files",
-        "name": f"{config}-files",
-        "containedIn": [{"@id": path} for path in paths],
+        "@id": f"{table}-files",
+        "name": f"{table}-files",
         "encodingFormat": "application/x-parquet",
-        "includes": f"data/{config}-*.parquet",
+        "includes": f"data/{table}-*.parquet",
     }
 
 
-def _record_set(config: str, record: type[Record]) -> dict[str, Any]:
-    schema = arrow_schema(record)
-    fields = [
-        _field(config, name, info.description or "", schema.field(name).type)
-        for name, info in record.model_fields.items()
-        if _plain(schema.field(name).type)
-    ]
-    return {"@type": "cr:RecordSet", "@id": config, "name": config, "field": fields}
-
-
-def _field(config: str, name: str, description: str, kind: pa.DataType) -> dict[str, Any]:
-    repeated = pa.types.is_list(kind)
-    return {
+def _field(column: pa.Field, above: tuple[str, ...], known: Mapping[str, FieldInfo], table: str) -> dict[str, Any]:
+    """One column, or a part of one that stands below the fields `above`."""
+    path = (*above, column.name)
+    repeated = pa.types.is_list(column.type)
+    kind = column.type.value_type if repeated else column.type
+    info = known.get(column.name)
+    name = "/".join((table, *path))
+    field = {
         "@type": "cr:Field",
-        "@id": f"{config}/{name}",
-        "name": f"{config}/{name}",
-        "description": description,
-        "dataType": _scalar(kind.value_type if repeated else kind),
+        "@id": name,
+        "name": name,
+        "description": (info.description if info is not None else None) or f"{column.name.capitalize()} of the entry.",
         **({"repeated": True} if repeated else {}),
-        "source": {"fileSet": {"@id": f"{config}-files"}, "extract": {"column": name}},
     }
+    if pa.types.is_struct(kind):
+        parts = _fields_of((info.annotation,)) if info is not None else {}
+        return field | {"subField": [_field(part, path, parts, table) for part in kind]}
+    source = {"fileSet": {"@id": f"{table}-files"}, "extract": {"column": path[0]}}
+    steps = [{"jsonPath": step} for step in path[1:]]
+    return field | {"dataType": _scalar(kind), "source": source | ({"transform": steps} if steps else {})}
 
 
-def _plain(kind: pa.DataType) -> bool:
-    return not pa.types.is_nested(kind.value_type if pa.types.is_list(kind) else kind)
+def _fields_of(annotations: Iterable[Any]) -> Mapping[str, FieldInfo]:
+    """The fields of the first record among `annotations` or inside them; none where there is none."""
+    for annotation in annotations:
+        if isinstance(annotation, type) and issubclass(annotation, Record):
+            return annotation.model_fields
+        if found := _fields_of(get_args(annotation)):
+            return found
+    return {}
 
 
 def _scalar(kind: pa.DataType) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,22 +33,40 @@ def problems(folder: Path, revision: Mapping[str, Any]) -> list[str]:
     manifest_path = folder / "manifest.json"
     if not manifest_path.exists():
         return [f"{manifest_path} is missing; run `dvc repro release`"]
-    manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+    try:
+        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return [f"{manifest_path} is not JSON ({error}); run `dvc repro -f release`"]
+    if missing := [key for key in ("version", "url", "code", "licenses", "files") if key not in manifest]:
+        return [f"{manifest_path} lacks {', '.join(missing)}; run `dvc repro -f release`"]
     return [
         *_revision_problems(manifest, revision),
         *_file_problems(folder, manifest),
         *_row_problems(folder, manifest),
-        *_license_problems(manifest),
     ]
 
 
 def _revision_problems(manifest: Mapping[str, Any], revision: Mapping[str, Any]) -> list[str]:
     found = []
-    if revision["dirty"] or revision["commit"] is None:
+    built, now = manifest["code"]["commit"], revision["commit"]
+    if revision["dirty"] or now is None:
         found.append("the working tree has uncommitted changes (or is no Git checkout); commit them")
-    if manifest["code"]["dirty"] or manifest["code"]["commit"] is None:
+    if manifest["code"]["dirty"] or built is None:
         found.append("the release was built from uncommitted code; commit, then run `dvc repro -f release`")
+    # Where dvc.lock is tracked, it can only be committed after the release is built.
+    elif now is not None and built != now and _changed_files(built, now) != {"dvc.lock"}:
+        found.append(
+            f"the release was built at commit {built}, but the checkout is at {now}; run `dvc repro -f release` here, "
+            f"or `git checkout {built}`"
+        )
     return found
+
+
+def _changed_files(before: str, after: str) -> set[str] | None:
+    """The files that differ between two commits; None where Git does not know both."""
+    command = ["git", "diff", "--name-only", "--no-renames", before, after, "--"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return set(done.stdout.splitlines()) if done.returncode == 0 else None
 
 
 def _file_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
@@ -64,44 +85,90 @@ def _file_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _row_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """Rows are read back as records: a release that does not validate is not published."""
+    """Rows are read back as records, and their own licences count: the manifest is only held against them."""
     from pipeline.core.records import Preference, Question
     from pipeline.core.tables import read_parquet
 
     ids: set[str] = set()
+    licenses: Counter[str] = Counter()
     try:
         for name in sorted(n for n in manifest["files"] if n.startswith("data/preferences-")):
-            ids |= {preference.id for preference in read_parquet(folder / name, Preference)}
+            for preference in read_parquet(folder / name, Preference):
+                ids.add(preference.id)
+                licenses[preference.license] += 1
         for name in sorted(n for n in manifest["files"] if n.startswith("data/questions-")):
             for question in read_parquet(folder / name, Question):
+                licenses[question.license] += 1
                 if question.preference_id not in ids:
                     return [f"{name}: question {question.id} belongs to no released preference"]
     except UpqaError as error:
         return [f"validation failed: {error}"]
-    return [] if ids else ["the release holds no preference"]
+    return _license_problems(licenses, manifest) if ids else ["the release holds no preference"]
 
 
-def _license_problems(manifest: Mapping[str, Any]) -> list[str]:
-    from pipeline.core.licenses import UNKNOWN
+def _license_problems(rows: Counter[str], manifest: Mapping[str, Any]) -> list[str]:
+    from pipeline.core.licenses import may_publish
 
-    rows = manifest["licenses"].get(UNKNOWN, 0)
-    if not rows:
-        return []
-    return [f"{rows} rows have no stated licence; take '{UNKNOWN}' out of release.allowed_licenses and build again"]
+    found = [
+        f"{n} rows carry the licence `{name}`, under which nothing may be published; take it out of "
+        "release.allowed_licenses and build again"
+        for name, n in sorted(rows.items())
+        if not may_publish(name)
+    ]
+    if rows != manifest["licenses"]:
+        found.append(
+            f"the manifest counts the licences {manifest['licenses']}, the rows carry {dict(sorted(rows.items()))}; "
+            "run `dvc repro -f release`"
+        )
+    return found
 
 
-def upload(api: HfApi, folder: Path, repo: str, *, private: bool, tag: str | None, version: str) -> str:
-    """Upload `folder` in one commit and return the commit's URL.
+def upload(api: HfApi, folder: Path, manifest: Mapping[str, Any], repo: str, *, private: bool, tag: str | None) -> str:
+    """Upload what the manifest names, and itself, in one commit; returns what to tell, with an address.
 
     The commit appears whole or not at all. Run again after a failure, files the Hub already holds are not sent again.
+
+    Raises:
+        PublishError: the repository is public though it should be private, or the tag is that of another release;
+            nothing has been sent then.
     """
+    from huggingface_hub import CommitOperationAdd
+
     api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
-    commit = api.upload_folder(
-        repo_id=repo, repo_type="dataset", folder_path=folder, commit_message=f"Release {version}"
+    if private and not api.dataset_info(repo).private:
+        raise PublishError(f"{repo} is there already and public; make it private in its settings, or drop --private.")
+    if tag is not None and _tagged(api, repo, tag, folder / "manifest.json"):
+        return f"{repo} already holds this release as {tag}: {api.endpoint}/datasets/{repo}/tree/{tag}"
+    # Not upload_folder, which cuts a long upload into several commits.
+    commit = api.create_commit(
+        repo,
+        [
+            CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name)
+            for name in (*manifest["files"], "manifest.json")
+        ],
+        repo_type="dataset",
+        commit_message=f"Release {manifest['version']}",
     )
     if tag is not None:
-        api.create_tag(repo, repo_type="dataset", tag=tag, revision=commit.oid, exist_ok=True)
+        api.create_tag(repo, repo_type="dataset", tag=tag, revision=commit.oid)
     return str(commit.commit_url)
+
+
+def _tagged(api: HfApi, repo: str, tag: str, manifest: Path) -> bool:
+    """Whether `tag` is there and holds the release of `manifest`, which names the hash of every file."""
+    from huggingface_hub.utils.sha import git_hash
+
+    tags = api.list_repo_refs(repo, repo_type="dataset").tags
+    commit = next((ref.target_commit for ref in tags if ref.name == tag), None)
+    if commit is None:
+        return False
+    found = api.get_paths_info(repo, [manifest.name], repo_type="dataset", revision=commit)
+    if [getattr(file, "blob_id", None) for file in found] == [git_hash(manifest.read_bytes())]:
+        return True
+    raise PublishError(
+        f"The tag {tag} of {repo} belongs to another release (commit {commit}). Choose another tag, or delete it: "
+        f"`hf repos tag delete {repo} {tag} --repo-type dataset`."
+    )
 
 
 @friendly
@@ -131,27 +198,33 @@ def publish(
     console.print(
         f"{len(manifest['files']) + 1} files -> {repo} ({visibility}, {manifest['version']})", highlight=False
     )
+    if manifest["url"] is None:
+        console.print("note: release.url is not set, so the citation names no page", highlight=False)
     if dry_run:
         return
     if not yes:
         typer.confirm("Upload them?", abort=True)
-    console.print(_upload_or_explain(folder, repo, private, tag, manifest["version"], endpoint), highlight=False)
+    console.print(_upload_or_explain(folder, manifest, repo, private, tag, endpoint), highlight=False)
 
 
 def _upload_or_explain(
-    folder: Path, repo: str, private: bool, tag: str | None, version: str, endpoint: str | None
+    folder: Path, manifest: Mapping[str, Any], repo: str, private: bool, tag: str | None, endpoint: str | None
 ) -> str:
     from huggingface_hub import HfApi, errors
 
     try:
-        return upload(HfApi(endpoint=endpoint), folder, repo, private=private, tag=tag, version=version)
+        return upload(HfApi(endpoint=endpoint), folder, manifest, repo, private=private, tag=tag)
     except errors.OfflineModeIsEnabled:
         raise PublishError("HF_HUB_OFFLINE is set; unset it to publish.") from None
     except errors.LocalTokenNotFoundError:
         raise PublishError("No Hugging Face token; set HF_TOKEN or run `hf auth login`.") from None
-    # The base of the Hub's refusals and of the client's connection errors.
-    except errors.HTTPError as error:  # type: ignore[attr-defined]
-        raise PublishError(f"The upload failed: {error}. Run the same command again to resume.") from error
+    # HTTPError is the base of the Hub's refusals and of the client's connection errors. What happens to a large file
+    # comes as a RuntimeError or, from hf_xet, as an OSError; a malformed name or card as a ValueError.
+    except (errors.HTTPError, RuntimeError, OSError, ValueError) as error:  # type: ignore[attr-defined]
+        told = f"{error} {error.__cause__}" if type(error) is RuntimeError else str(error)
+        # The query of a signed address lets anybody write for a while.
+        told = re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]+", r"\1", told)
+        raise PublishError(f"The upload failed: {told}. Run the same command again to resume.") from error
 
 
 if __name__ == "__main__":

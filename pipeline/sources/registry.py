@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from pipeline.core.errors import unknown_name
@@ -36,13 +36,13 @@ def source_class(name: str) -> type[Source]:
     return found
 
 
-def table() -> str:
-    """The cards of all sources as a Markdown table."""
+def table(names: Iterable[str] = SOURCES) -> str:
+    """The cards of the named sources, all unless told otherwise, as a Markdown table."""
     lines = [
         "| source | corpus | pinned | licence | may be passed on | languages | collected | consent and personal data |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name in sorted(SOURCES):
+    for name in sorted(names):
         card = source_class(name).card
         where = f"https://huggingface.co/datasets/{card.hub_id}" if card.hub_id else card.url
         cells = (

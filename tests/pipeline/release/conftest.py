@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-import json
-import threading
+import datetime
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.core.records import Difficulty, Evidence, Preference, Provenance, Question, QuestionKind
+from pipeline.core.records import ClusterMember, Difficulty, Evidence, Preference, Provenance, Question, QuestionKind
+from pipeline.core.tables import write_parquet
+from pipeline.release.config import ReleaseConfig
+from pipeline.validate.splits import SPLITS
+from tests.pipeline.release.local_hub import LocalHub, serving
 
 
 def made_preference(name: str = "p", **fields: Any) -> Preference:
@@ -20,7 +23,10 @@ def made_preference(name: str = "p", **fields: Any) -> Preference:
         "family": "hobby",
         "target": "chess",
         "aliases": ("the game of chess",),
-        "cluster": (),
+        "cluster": (
+            ClusterMember(attribute_type="hobby", question="What is my hobby?", target="chess"),
+            ClusterMember(attribute_type="pastime", question="What is my pastime?", target="the game of chess"),
+        ),
         "sensitive": (),
         "evidence": Evidence(source="jsonl", conversation="c", turn=0, start=0, end=5),
         "source": "jsonl",
@@ -52,6 +58,24 @@ def made_question(of: Preference, **fields: Any) -> Question:
     return Question(**values)
 
 
+def made_config(**changes: Any) -> ReleaseConfig:
+    values: dict[str, Any] = {
+        "pretty_name": "UPQA",
+        "version": "0.1.0",
+        "date": datetime.date(2031, 5, 17),
+        "authors": ("Doe, Jane", "The makers"),
+        "url": "https://huggingface.co/datasets/jane/UPQA",
+        "allowed_licenses": ("CC-BY-4.0", "Apache-2.0"),
+        "near_duplicate": 0.9,
+    }
+    return ReleaseConfig(**{**values, **changes})
+
+
+@pytest.fixture(scope="session")
+def config() -> Callable[..., ReleaseConfig]:
+    return made_config
+
+
 @pytest.fixture(scope="session")
 def preference() -> Callable[..., Preference]:
     return made_preference
@@ -62,70 +86,18 @@ def question() -> Callable[..., Question]:
     return made_question
 
 
-class Hub:
-    """What a dataset repository on the Hub holds after the requests so far; speaks the endpoints an upload uses."""
-
-    def __init__(self) -> None:
-        self.commits: list[dict[str, str]] = []
-        self.tags: list[str] = []
-        self.private: bool | None = None
-        self.requests: list[str] = []
-        self.tokens: set[str | None] = set()
-        self.failures_left = 0
-        self.url = ""
-
-    def answer(self, path: str, body: bytes) -> tuple[int, Any]:
-        if path.endswith("/api/repos/create"):
-            self.private = json.loads(body).get("private", json.loads(body).get("visibility") == "private")
-            return 200, {"url": f"{self.url}/datasets/me/upqa", "name": "me/upqa", "id": "1"}
-        if path.endswith("/validate-yaml"):
-            return 200, {"errors": [], "warnings": []}
-        if "/preupload/" in path:
-            wanted = [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None}
-                      for f in json.loads(body)["files"]]  # fmt: skip
-            return 200, {"files": wanted}
-        if "/commit/" in path:
-            if self.failures_left:
-                self.failures_left -= 1
-                return 403, {"error": "this token may not write"}  # a 5xx would be retried for 25 s first
-            lines = [json.loads(line) for line in body.splitlines() if line.strip()]
-            self.commits.append({v["value"]["path"]: v["value"]["content"] for v in lines if v["key"] == "file"})
-            url = f"{self.url}/datasets/me/upqa/commit/" + "a" * 40
-            return 200, {"success": True, "commitOid": "a" * 40, "commitUrl": url, "hookOutput": ""}
-        if "/tag/" in path:
-            self.tags.append(json.loads(body)["tag"])
-            return 200, {}
-        return 404, {"error": path}
+@pytest.fixture
+def validated(tmp_path: Path) -> Path:
+    """A folder as the stage validate writes it; two of its splits have rows, some of other licences."""
+    rows = [made_preference("a", split="train"), made_preference("b"), made_preference("c", license="unknown")]
+    asked = [*(made_question(p) for p in rows), made_question(rows[1], id="q-nc", license="CC-BY-NC-4.0")]
+    for split in SPLITS:
+        write_parquet(tmp_path / f"upqa/preferences/{split}.parquet", [p for p in rows if p.split == split], Preference)
+        write_parquet(tmp_path / f"upqa/questions/{split}.parquet", [q for q in asked if q.split == split], Question)
+    return tmp_path / "upqa"
 
 
 @pytest.fixture
-def hub_server() -> Iterator[tuple[Hub, str]]:
-    hub = Hub()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            hub.requests.append(self.path)
-            hub.tokens.add(self.headers.get("Authorization"))
-            status, value = hub.answer(self.path, body)
-            payload = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
-
-        do_GET = do_POST
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    thread.start()
-    yield hub, hub.url
-    server.shutdown()
-    server.server_close()
+def hub_server() -> Iterator[LocalHub]:
+    with serving(LocalHub()) as hub:
+        yield hub

@@ -11,7 +11,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.licenses import STRICTNESS, UNKNOWN
 from pipeline.sources.base import SourceSettings
 from pipeline.sources.card import SourceCard
-from pipeline.sources.registry import SOURCES, open_source, source_class
+from pipeline.sources.registry import SOURCES, open_source, source_class, table
 
 FIXTURES = Path(__file__).with_name("fixtures")
 
@@ -66,3 +66,8 @@ def test_a_hub_card_without_a_pinned_revision_is_refused() -> None:
     card = source_class("wildchat").card.model_dump()
     with pytest.raises(ValidationError, match="40-hex revision"):
         SourceCard.model_validate(card | {"revision": "main"})
+
+
+def test_the_table_has_the_sources_that_are_asked_for() -> None:
+    assert [line.split("`")[1] for line in table(["wildchat", "oasst"]).splitlines()[2:]] == ["oasst", "wildchat"]
+    assert len(table().splitlines()) == 2 + len(SOURCES)
