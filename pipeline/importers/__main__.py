@@ -71,7 +71,7 @@ def contamination(
 ) -> None:
     """Report which rows of a release a published benchmark has too: the same words, or near-duplicates by MiniLM.
 
-    `dvc repro -f release` then puts the counts into the dataset card.
+    `dvc repro -sf release` then puts the counts into the dataset card.
 
     Example: upqa contamination --upqa balanced_subset.json --prefeval prefeval_pro_balanced.json
     """

@@ -172,10 +172,15 @@ def _about_stages(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _about_sources(dataset: Dataset) -> dict[str, Any]:
-    """The declarations of the sources that are registered, as a table, and what to cite."""
-    names = [name for name in sorted({p.source for p in dataset.preferences}) if name in SOURCES]
-    citations = [source_class(name).card.citation for name in names]
-    return {"source_table": table(names), "citations": [citation for citation in citations if citation]}
+    """The declarations of public corpora as a table, what to cite of them, and which sources are files of one's own."""
+    names = sorted({p.source for p in dataset.preferences})
+    cards = {name: source_class(name).card for name in names if name in SOURCES}
+    public = [name for name, card in cards.items() if card.hub_id or card.url]
+    return {
+        "source_table": table(public) if public else "",
+        "citations": [cards[name].citation for name in public],
+        "own_files": [name for name in names if name not in public],
+    }
 
 
 def _fields(described: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:

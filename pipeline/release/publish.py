@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
+REBUILD = "`dvc repro release && dvc repro -sf release`"
+"""Brings the stages before up to date, then builds the release anew even where its rows are the same."""
+
+
 class PublishError(UpqaError):
     """The folder must not be published as it is; the message lists every reason."""
 
@@ -36,9 +40,9 @@ def problems(folder: Path, revision: Mapping[str, Any]) -> list[str]:
     try:
         manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        return [f"{manifest_path} is not JSON ({error}); run `dvc repro -f release`"]
+        return [f"{manifest_path} is not JSON ({error}); run {REBUILD}"]
     if missing := [key for key in ("version", "url", "code", "licenses", "files") if key not in manifest]:
-        return [f"{manifest_path} lacks {', '.join(missing)}; run `dvc repro -f release`"]
+        return [f"{manifest_path} lacks {', '.join(missing)}; run {REBUILD}"]
     return [
         *_revision_problems(manifest, revision),
         *_file_problems(folder, manifest),
@@ -52,11 +56,11 @@ def _revision_problems(manifest: Mapping[str, Any], revision: Mapping[str, Any])
     if revision["dirty"] or now is None:
         found.append("the working tree has uncommitted changes (or is no Git checkout); commit them")
     if manifest["code"]["dirty"] or built is None:
-        found.append("the release was built from uncommitted code; commit, then run `dvc repro -f release`")
+        found.append(f"the release was built from uncommitted code; commit, then run {REBUILD}")
     # Where dvc.lock is tracked, it can only be committed after the release is built.
     elif now is not None and built != now and _changed_files(built, now) != {"dvc.lock"}:
         found.append(
-            f"the release was built at commit {built}, but the checkout is at {now}; run `dvc repro -f release` here, "
+            f"the release was built at commit {built}, but the checkout is at {now}; run {REBUILD} here, "
             f"or `git checkout {built}`"
         )
     return found
@@ -118,7 +122,7 @@ def _license_problems(rows: Counter[str], manifest: Mapping[str, Any]) -> list[s
     if rows != manifest["licenses"]:
         found.append(
             f"the manifest counts the licences {manifest['licenses']}, the rows carry {dict(sorted(rows.items()))}; "
-            "run `dvc repro -f release`"
+            f"run {REBUILD}"
         )
     return found
 

@@ -167,6 +167,12 @@ def test_the_sources_are_declared_with_what_to_cite(card: Card, preference: Make
     assert "`sharegpt`" not in text
 
 
+def test_files_of_ones_own_are_called_that_and_not_a_corpus_of_unknown_rights(card: Card) -> None:
+    text = card()
+    assert "- `jsonl`: files of whoever made this release" in text
+    assert "may be passed on" not in text
+
+
 def test_the_citation_and_the_name_to_load_come_from_the_settings(card: Card) -> None:
     text = card(authors=("Roe, Ann",))
     assert "author = {Roe, Ann}" in text

@@ -13,7 +13,7 @@ import pytest
 from pipeline.core.provenance import sha256_file
 from pipeline.core.records import Preference, Question
 from pipeline.core.tables import write_json, write_parquet
-from pipeline.release.publish import problems
+from pipeline.release.publish import REBUILD, problems
 from tests.pipeline.release.local_hub import SIGNATURE, LocalHub
 
 CLEAN = {"commit": "a" * 40, "dirty": False}
@@ -90,11 +90,11 @@ def test_a_sound_release_has_no_problem(tmp_path: Path, written: Write) -> None:
     [
         ({}, {"commit": "a", "dirty": True}, "uncommitted changes"),
         ({}, {"commit": None, "dirty": None}, "uncommitted changes"),
-        ({"code": {"commit": "a", "dirty": True}}, CLEAN, "built from uncommitted code"),
+        ({"code": {"commit": "a", "dirty": True}}, CLEAN, f"built from uncommitted code; commit, then run {REBUILD}"),
         ({"fields": {"license": "unknown"}}, CLEAN, "1 rows carry the licence `unknown`"),
         ({"fields": {"license": "Some-New-License"}}, CLEAN, "1 rows carry the licence `Some-New-License`"),
         ({"fields": {"license": "LicenseRef-LMSYS-Chat-1M"}}, CLEAN, "under which nothing may be published"),
-        ({"licenses": {"CC0-1.0": 2}}, CLEAN, "{'CC0-1.0': 2}, the rows carry {'CC-BY-4.0': 2}"),
+        ({"licenses": {"CC0-1.0": 2}}, CLEAN, f"{{'CC0-1.0': 2}}, the rows carry {{'CC-BY-4.0': 2}}; run {REBUILD}"),
         ({"fields": {"preference_id": "other"}}, CLEAN, "belongs to no released preference"),
     ],
 )
@@ -107,7 +107,7 @@ def test_what_must_not_be_published_is_told(
 def test_a_release_of_another_commit_names_both_and_the_way_out(tmp_path: Path, written: Write) -> None:
     (told,) = problems(written(tmp_path), {"commit": "b" * 40, "dirty": False})
     assert "a" * 40 in told and "b" * 40 in told
-    assert "dvc repro -f release" in told
+    assert REBUILD in told
 
 
 def test_the_commit_that_only_records_the_build_is_no_other_commit(hub_folder: Path, push: Any) -> None:
@@ -150,7 +150,7 @@ def test_a_folder_without_a_manifest_says_which_command_makes_it(tmp_path: Path)
 def test_a_damaged_manifest_is_told(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
     (line,) = problems(tmp_path, CLEAN)
-    assert told in line and "dvc repro -f release" in line
+    assert told in line and REBUILD in line
 
 
 def large(folder: Path) -> dict[str, str]:
