@@ -78,7 +78,8 @@ class Machine:
     def decision(self, features: Features) -> npt.NDArray[np.float64]:
         """Signed distance from the border of each row, shape (n,)."""
         halves = zip(features.words, features.around, strict=True)
-        from_words = [words_score(self.words, words, around) for words, around in halves]
+        weights = self.words.tolist()
+        from_words = [words_score(weights, words, around) for words, around in halves]
         smooth = near(features, self.support) @ self.dual.astype(np.float64)
         value: npt.NDArray[np.float64] = smooth + np.asarray(from_words, dtype=np.float64) + self.bias
         return value

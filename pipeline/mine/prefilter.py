@@ -6,8 +6,9 @@ Features are hashed words and word pairs, those around the sentence too, and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ from pipeline.mine.features import BUCKETS, LEXICAL_SCALE, hashed_words, lexical
 class Prefilter:
     """Scores of candidates from words alone."""
 
-    weights: npt.NDArray[np.float32]
-    """Shape (2 BUCKETS + len(NAMES),): first the hashed columns, then the lexical ones."""
+    words: Sequence[float]
+    """Weights of the hashed columns, 2 BUCKETS."""
+    place: Sequence[float]
+    """Weights of the lexical and structural columns, unscaled, in the order of NAMES."""
     threshold: float
     """Least score (before the sigmoid, bias included in the threshold) of a sentence that is embedded."""
 
@@ -33,9 +36,9 @@ class Prefilter:
 
     def score(self, candidate: Candidate) -> float:
         """Linear score of one sentence."""
-        words = words_score(self.weights, hashed_words(candidate.text), words_around(candidate))
-        place = np.asarray(lexical(candidate), dtype=np.float32) * LEXICAL_SCALE
-        return float(words + place @ self.weights[2 * BUCKETS :])
+        words = words_score(self.words, hashed_words(candidate.text), words_around(candidate))
+        place: float = sum(map(mul, self.place, lexical(candidate)))
+        return words + place
 
 
 def load_prefilters(path: Path = HEADS) -> dict[Kind, Prefilter]:
@@ -46,5 +49,6 @@ def load_prefilters(path: Path = HEADS) -> dict[Kind, Prefilter]:
 
 def prefilter_from(stored: Mapping[str, npt.NDArray[np.float16] | npt.NDArray[np.float32]], kind: Kind) -> Prefilter:
     """The prefilter of `kind` among stored arrays."""
-    weights = stored[f"{kind}_prefilter_weights"].astype(np.float32)
-    return Prefilter(weights, float(stored[f"{kind}_prefilter_threshold"]))
+    weights = stored[f"{kind}_prefilter_weights"].astype(np.float64)
+    words, place = weights[: 2 * BUCKETS], weights[2 * BUCKETS :] * LEXICAL_SCALE
+    return Prefilter(words.tolist(), place.tolist(), float(stored[f"{kind}_prefilter_threshold"]))

@@ -30,8 +30,8 @@ R = TypeVar("R", Statement, Query)
 
 ROWS_PER_GROUP = 1000
 """Rows that are held and converted at a time; with more of them, dropped rows would outweigh everything else."""
-MALLOC_OPTIONS = {"M_MMAP_THRESHOLD": (-3, 1 << 20), "M_TRIM_THRESHOLD": (-1, 10 << 20), "M_ARENA_MAX": (-8, 2)}
-"""Number (malloc.h of the GNU C library) and value of each."""
+M_ARENA_MAX, ARENAS = -8, 2
+"""Option of the GNU C library's mallopt (malloc.h), and the number of heaps that threads may fill with holes."""
 
 
 def run(settings: MineSettings, out: Path, cache: Path) -> dict[str, Any]:
@@ -60,16 +60,10 @@ def run(settings: MineSettings, out: Path, cache: Path) -> dict[str, Any]:
     return report
 
 
-def _give_memory_back() -> None:
-    """From now on, freed blocks of a megabyte and more go back to the system. With the GNU C library only.
-
-    By default it keeps them for later, in an arena for each thread; but no two batches have the same size, so the holes
-    add up as long as the corpus lasts.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for option, value in MALLOC_OPTIONS.values():
-            mallopt(option, value)
+def _allocator() -> ctypes.CDLL | None:
+    """The GNU C library, where it is what allocates."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "malloc_trim") else None
 
 
 def _mine_shards(store: ShardStore, settings: MineSettings) -> tuple[int, Account]:
@@ -78,7 +72,9 @@ def _mine_shards(store: ShardStore, settings: MineSettings) -> tuple[int, Accoun
     The next shard is searched for candidates in a process of its own while earlier ones are embedded and judged, one
     a core on one thread each: so no core waits for another, and the rows do not depend on how many there are.
     """
-    _give_memory_back()
+    allocator = _allocator()
+    if allocator is not None:
+        allocator.mallopt(M_ARENA_MAX, ARENAS)
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     shards = 0
     under_way: deque[Future[None]] = deque()
@@ -104,6 +100,10 @@ def _mine_shards(store: ShardStore, settings: MineSettings) -> tuple[int, Accoun
 
 def _finish(store: ShardStore, number: int, found: Found, settings: MineSettings) -> None:
     store.save(number, judge(found, settings))
+    allocator = _allocator()
+    if allocator is not None:
+        # No two batches have the same size: left alone, freed blocks are kept and the holes between them add up.
+        allocator.malloc_trim(0)
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,9 @@ def train_prefilter(kind: Kind, given: Examples, rows: Rows) -> dict[str, npt.ND
     scores = design @ weights.astype(np.float32)
     order = np.argsort(-scores, kind="stable")
     kept = np.cumsum(given.corpus[rows][order]) <= KEPT_SHARE[kind] * given.corpus[rows].sum()
-    return {"prefilter_weights": weights, "prefilter_threshold": np.array(scores[order][kept].min(), dtype=np.float32)}
+    # Halfway to the next, so that rounding decides about nothing.
+    threshold = scores[order][kept.sum() - 1 : kept.sum() + 1].mean()
+    return {"prefilter_weights": weights, "prefilter_threshold": np.array(threshold, dtype=np.float32)}
 
 
 def design_matrix(features: Features) -> Any:

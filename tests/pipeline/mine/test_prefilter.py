@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.records import Turn
 from pipeline.mine.candidates import Candidate, in_context
-from pipeline.mine.features import BUCKETS, NAMES, Features, hashed_around, hashed_words, lexical, places
+from pipeline.mine.features import BUCKETS, LEXICAL_SCALE, NAMES, Features, hashed_around, hashed_words, lexical, places
 from pipeline.mine.prefilter import Prefilter, load_prefilters
 from pipeline.mine.train import design_matrix
 
@@ -70,7 +70,8 @@ def test_the_score_is_the_product_of_the_training_row_and_the_weights() -> None:
     nothing = np.zeros((1, 0), dtype=np.float32)
     words, around = (hashed_words(one.text),), (hashed_around(one.lead, one.head),)
     row = design_matrix(Features(nothing, places([one]), words, around))
-    assert prefilter.score(one) == pytest.approx((row @ prefilter.weights).item(), abs=1e-3)
+    weights = np.array([*prefilter.words, *np.array(prefilter.place) / LEXICAL_SCALE])
+    assert prefilter.score(one) == pytest.approx((row @ weights).item(), abs=1e-4)
 
 
 def test_there_is_one_lexical_column_a_name() -> None:
