@@ -26,7 +26,7 @@ class Prefilter:
     words: Sequence[float]
     """Weights of the hashed columns, 2 BUCKETS."""
     place: Sequence[float]
-    """Weights of the lexical and structural columns, unscaled, in the order of NAMES."""
+    """Weights of what `lexical` gives, in the order of NAMES."""
     threshold: float
     """Least score (before the sigmoid, bias included in the threshold) of a sentence that is embedded."""
 
