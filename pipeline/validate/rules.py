@@ -47,7 +47,7 @@ class Reason(StrEnum):
     REPHRASED_NAMES_ATTRIBUTE = "rephrased_names_attribute"
     """A rephrased question must not name it."""
     REPHRASED_EQUALS_EXPLICIT = "rephrased_equals_explicit"
-    """A rephrased question must differ from the explicit one."""
+    """A rephrased question must say more than the words of the explicit one in another order."""
     IMPLICIT_NAMES_ATTRIBUTE = "implicit_names_attribute"
     """An implicit question must not name the attribute type."""
     PRODUCT_NAMES_ATTRIBUTE = "product_names_attribute"
@@ -177,8 +177,7 @@ def _explicit(draft: Draft, question: DraftQuestion) -> Iterator[Fault]:
 
 def _rephrased(draft: Draft, question: DraftQuestion) -> Iterator[Fault]:
     yield from _names_attribute(draft, question, Reason.REPHRASED_NAMES_ATTRIBUTE)
-    explicit = [stems(q.text) for q in draft.questions if q.kind is K.EXPLICIT]
-    if stems(question.text) in explicit:
+    if any(content_stems(question.text) == content_stems(q.text) for q in draft.questions if q.kind is K.EXPLICIT):
         yield Reason.REPHRASED_EQUALS_EXPLICIT, f"{question.text!r}"
 
 

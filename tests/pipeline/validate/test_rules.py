@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,84 +20,83 @@ def test_a_good_draft_has_no_violation(draft: Callable[..., Draft], rules: Rules
     assert check_draft(draft(), rules) == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "text", "fields", "reason"),
-    [
-        (K.EXPLICIT, "What do I do for fun?", {}, Reason.EXPLICIT_LACKS_ATTRIBUTE),
-        (K.REPHRASED, "Which hobbies do I have?", {}, Reason.REPHRASED_NAMES_ATTRIBUTE),
-        (K.IMPLICIT, "What should I do for my hobby?", {}, Reason.IMPLICIT_NAMES_ATTRIBUTE),
-        (K.PRODUCT, "What should I buy for my hobby?", {}, Reason.PRODUCT_NAMES_ATTRIBUTE),
-        (K.IMPLICIT, "Which chess club should I join?", {}, Reason.LEAKS_TARGET),
-        (K.NEUTRAL, "Who won the first chess title?", {"accepted": ("Steinitz",)}, Reason.LEAKS_TARGET),
-        (K.REPHRASED, "What do I tell your friends I like?", {}, Reason.ASKS_ASSISTANT),
-        (K.IMPLICIT, "what is your advice for tonight", {"origin": "mined", "query_id": "q"}, Reason.ASKS_ASSISTANT),
-        (K.REPHRASED, "What does one do for fun?", {}, Reason.NOT_FIRST_PERSON),
-        (K.IMPLICIT, "I need ideas for the weekend.", {}, Reason.NOT_A_QUESTION),
-        (K.IMPLICIT, "What should I do? And where?", {}, Reason.NOT_A_QUESTION),
-        (K.IMPLICIT, "Should I?", {}, Reason.NOT_A_QUESTION),
-        (K.PRODUCT, "What should I " + "really " * 30 + "buy?", {}, Reason.NOT_A_QUESTION),
-        (K.UNSTATED, "What is my oldest hobby?", {}, Reason.CONTROL_NAMES_ATTRIBUTE),
-        (K.IRRELEVANT, "is a hobby a good idea", {"origin": "mined"}, Reason.CONTROL_NAMES_ATTRIBUTE),
-        (K.OTHER_PERSON, "What is my hobby again?", {}, Reason.OTHER_PERSON_IS_USER),
-        (K.NEUTRAL, "What is the capital of Italy?", {"accepted": ()}, Reason.NEUTRAL_WITHOUT_ANSWER),
-    ],
-)
-def test_a_bad_question_trips_exactly_its_rule(
-    draft: Callable[..., Draft],
-    make_question: Callable[..., DraftQuestion],
-    rules: RulesConfig,
-    kind: QuestionKind,
-    text: str,
-    fields: dict[str, Any],
-    reason: Reason,
-) -> None:
-    made = draft()
-    bad = made.model_copy(update={"questions": (*made.questions, make_question(kind, text, **fields))})
-    found = check_draft(bad, rules)
-    assert [(violation.reason, violation.question) for violation in found] == [(reason, len(made.questions))]
+class Case(NamedTuple):
+    """A good draft with one thing changed, and the one rule that this breaks."""
+
+    reason: Reason
+    added: tuple[QuestionKind, str] | None = None
+    """A question more."""
+    of_added: dict[str, Any] = {}
+    """Fields of that question."""
+    of_draft: dict[str, Any] = {}
+    """Fields of the draft; its questions ask for the attribute type that stands here."""
+    without: QuestionKind | None = None
+    """A kind of which no question is left."""
 
 
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ({"target": "tennis"}, Reason.TARGET_NOT_GROUNDED),
-        ({"target": "the"}, Reason.TARGET_EMPTY),
-        ({"target": "In the evenings I play chess"}, Reason.TARGET_TOO_LONG),
-        ({"text": "My hobby is old.", "target": "hobby"}, Reason.TARGET_REPEATS_ATTRIBUTE),
-        ({"text": "Write me at [EMAIL] today.", "target": "[EMAIL]"}, Reason.TARGET_REDACTED),
-    ],
+MINED = {"origin": "mined", "query_id": "q"}
+SENTENCE = "In the evenings I play chess"
+NO_ORIGINAL = (ClusterMember(attribute_type="pastime", question="What is my pastime?", target="chess"),)
+CASES = (
+    Case(Reason.EXPLICIT_LACKS_ATTRIBUTE, (K.EXPLICIT, "What do I do for fun?")),
+    Case(Reason.REPHRASED_NAMES_ATTRIBUTE, (K.REPHRASED, "Which hobbies keep me busy?")),
+    Case(
+        Reason.REPHRASED_EQUALS_EXPLICIT,
+        (K.REPHRASED, "Which game do I have on my board?"),
+        of_draft={"attribute_type": "board game"},
+    ),
+    Case(Reason.IMPLICIT_NAMES_ATTRIBUTE, (K.IMPLICIT, "What should I do for my hobby?")),
+    Case(Reason.PRODUCT_NAMES_ATTRIBUTE, (K.PRODUCT, "What should I buy for my hobby?")),
+    Case(Reason.LEAKS_TARGET, (K.IMPLICIT, "Which chess club should I join?")),
+    Case(Reason.LEAKS_TARGET, (K.NEUTRAL, "Who won the first chess title?"), {"accepted": ("Steinitz",)}),
+    Case(Reason.ASKS_ASSISTANT, (K.REPHRASED, "What do I tell your friends I like?")),
+    Case(Reason.ASKS_ASSISTANT, (K.IMPLICIT, "what is your advice for tonight"), MINED),
+    Case(Reason.NOT_FIRST_PERSON, (K.REPHRASED, "What does one do for fun?")),
+    Case(Reason.NOT_A_QUESTION, (K.IMPLICIT, "I need ideas for the weekend.")),
+    Case(Reason.NOT_A_QUESTION, (K.IMPLICIT, "What should I do? And where?")),
+    Case(Reason.NOT_A_QUESTION, (K.IMPLICIT, "Should I?")),
+    Case(Reason.NOT_A_QUESTION, (K.PRODUCT, "What should I " + "really " * 30 + "buy?")),
+    Case(Reason.CONTROL_NAMES_ATTRIBUTE, (K.UNSTATED, "What is my oldest hobby?")),
+    Case(Reason.CONTROL_NAMES_ATTRIBUTE, (K.IRRELEVANT, "is a hobby a good idea"), MINED),
+    Case(Reason.OTHER_PERSON_IS_USER, (K.OTHER_PERSON, "What is my hobby again?")),
+    Case(Reason.NEUTRAL_WITHOUT_ANSWER, (K.NEUTRAL, "What is the capital of Italy?"), {"accepted": ()}),
+    Case(Reason.DUPLICATE, (K.REPHRASED, "What do I like to do in my free time?")),
+    Case(Reason.MISSING_KIND, without=K.PRODUCT),
+    Case(Reason.TARGET_NOT_GROUNDED, of_draft={"target": "tennis"}),
+    Case(Reason.TARGET_EMPTY, of_draft={"text": "In the evenings it is about us.", "target": "us"}),
+    Case(Reason.TARGET_TOO_LONG, of_draft={"target": SENTENCE}),
+    Case(
+        Reason.TARGET_REPEATS_ATTRIBUTE,
+        of_draft={"text": "A chess game it is.", "attribute_type": "game of chess", "target": "chess game"},
+    ),
+    Case(Reason.TARGET_REDACTED, of_draft={"text": "Write me at [EMAIL] today.", "target": "[EMAIL]"}),
+    Case(Reason.CLUSTER_MALFORMED, of_draft={"cluster": NO_ORIGINAL}),
 )
-def test_a_bad_target_trips_its_rule(
-    draft: Callable[..., Draft], rules: RulesConfig, fields: dict[str, Any], reason: Reason
+ABOUT_OTHER_ROWS = {Reason.SCHEMA, Reason.GUESSABLE, Reason.NOTHING_TO_REPLACE}
+"""What the stage finds out: a line that is no draft, replies of a model, an update without what it replaces."""
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{number}-{case.reason}" for number, case in enumerate(CASES)])
+def test_a_bad_draft_trips_exactly_its_rule(
+    draft: Callable[..., Draft], make_question: Callable[..., DraftQuestion], rules: RulesConfig, case: Case
 ) -> None:
-    assert reason in reasons(draft(**fields), rules)
+    made = draft(**case.of_draft)
+    asked = [
+        question.model_copy(update={"text": question.text.replace("hobby", made.attribute_type)})
+        for question in made.questions
+        if question.kind is not case.without
+    ]
+    added = [make_question(*case.added, **case.of_added)] if case.added else []
+    found = check_draft(made.model_copy(update={"questions": (*asked, *added)}), rules)
+    assert [(v.reason, v.question) for v in found] == [(case.reason, len(asked) if added else None)]
+
+
+def test_every_rule_has_a_sentence_that_trips_it() -> None:
+    assert {case.reason for case in CASES} == set(Reason) - ABOUT_OTHER_ROWS
 
 
 def test_an_alias_in_a_question_leaks_too(draft: Callable[..., Draft], rules: RulesConfig) -> None:
     assert reasons(draft(aliases=("rainy weekend",)), rules) == {Reason.LEAKS_TARGET, Reason.MISSING_KIND}
-
-
-def test_a_rephrased_question_that_is_the_explicit_one_is_found(
-    draft: Callable[..., Draft], make_question: Callable[..., DraftQuestion], rules: RulesConfig
-) -> None:
-    made = draft(attribute_type="pastime")
-    assert Reason.REPHRASED_EQUALS_EXPLICIT in reasons(
-        made.model_copy(update={"questions": (*made.questions, make_question(K.REPHRASED, "What is my hobby?"))}), rules
-    )
-
-
-def test_the_same_question_twice_is_a_duplicate(draft: Callable[..., Draft], rules: RulesConfig) -> None:
-    made = draft()
-    twice = made.model_copy(update={"questions": (*made.questions, made.questions[1])})
-    assert reasons(twice, rules) == {Reason.DUPLICATE}
-
-
-def test_a_draft_without_a_valid_question_of_a_required_kind_is_rejected(
-    draft: Callable[..., Draft], rules: RulesConfig
-) -> None:
-    made = draft()
-    without = made.model_copy(update={"questions": tuple(q for q in made.questions if q.kind is not K.PRODUCT)})
-    assert [(v.reason, v.question) for v in check_draft(without, rules)] == [(Reason.MISSING_KIND, None)]
 
 
 def test_a_good_cluster_passes(
