@@ -241,10 +241,11 @@ def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
     report = json.loads((generated / "report.json").read_text(encoding="utf-8"))
     validated = json.loads((dataset / "report.json").read_text(encoding="utf-8"))
     origins = Counter(f"{q.kind}.{q.origin}" for _, questions in rows for q in questions if q.kind in TARGET_KINDS)
-    low, high = wilson(len(rows), statements)
+    valid = len({preference.evidence for preference, _ in rows})  # one that says what changed gives two preferences
+    low, high = wilson(valid, statements)
     return Claim(
         "generate.valid_rate",
-        len(rows) / statements,
+        valid / statements,
         "share",
         low,
         high,

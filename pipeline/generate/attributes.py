@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import yaml
 from pipeline.core.config import Section, parse_section
 from pipeline.core.records import QuestionKind
 from pipeline.core.wording import FUNCTION_WORDS, content_stems, words
+from pipeline.generate.articles import as_said, as_said_or_counted, with_article
 
 _MACROS = {
     "{IAM}": r"\bI(?:\s+am|['’]m|m)\s+(?:(?:also|currently|just|actually|really|now|still|basically|both)\s+)?",
@@ -115,30 +116,20 @@ class Update(Section):
     """How a user says that their value of a type has changed."""
 
     says: str
-    """The sentence, with {old} and {new}; {an old} and {an new} take an article."""
+    """The sentence, with {old} and {new} in one of the forms that taxonomy.yaml names."""
     values: tuple[str, ...]
     """New values."""
 
-    def statement(self, old: str, new: str) -> str:
-        """The sentence that `old` has become `new`."""
+    def statement(self, old: str, new: str, text: str) -> str:
+        """The sentence that `old`, a span of `text`, has become `new`."""
+        forms: dict[str | None, Callable[[str], str]] = {
+            None: str,
+            "a ": with_article,
+            "an ": lambda value: as_said_or_counted(value, text),
+            "the ": lambda value: as_said(value, text),
+        }
         given = {"old": old, "new": new}
-        return re.sub(
-            r"\{(an )?(old|new)\}",
-            lambda match: with_article(given[match[2]]) if match[1] else given[match[2]],
-            self.says,
-        )
-
-
-_COUNTED = frozenset("a an the my one two three four five six seven eight nine ten several many some".split())
-
-
-def with_article(noun: str) -> str:
-    """`noun` with "a" or "an"; a proper name, a number, a counted noun or a plural stays as it is."""
-    first, last = noun.split()[0], noun.split()[-1]
-    plural = last.endswith("s") and not last.endswith("ss")
-    if not noun[0].islower() or plural or first in _COUNTED:
-        return noun
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+        return re.sub(r"\{(an? |the )?(old|new)\}", lambda match: forms[match[1]](given[match[2]]), self.says)
 
 
 class AttributeType(Section):

@@ -17,6 +17,7 @@ from pipeline.generate.composer import Composer, model_kinds
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.stage import generate_drafts
 from pipeline.generate.topics import find_topics
+from pipeline.generate.updates import with_earlier
 from pipeline.generate.validator import Validator
 from pipeline.generate.writer import Writer
 from pipeline.llm.client import Client, Estimate
@@ -56,7 +57,7 @@ def dry(mined: Path, prompts: Path, params: Path) -> None:
     config = load_section(params, "generate", GenerateConfig)
     rules = load_section(params, "validate", ValidateConfig).rules
     statements = list(read_parquet(mined / "statements.parquet", Statement))
-    topics = find_topics(statements, config.max_statements, rules).kept
+    topics = with_earlier(find_topics(statements, config.max_statements, rules).kept, rules)
     with _asked(config, params) as other:
         if other is not None:
             queries = list(read_parquet(mined / "queries.parquet", Query))

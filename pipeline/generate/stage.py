@@ -11,7 +11,7 @@ from pipeline.core.records import Draft, Dropped, Provenance, Query, Statement
 from pipeline.generate.composer import Composer, Encode
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.topics import Topic, find_topics
-from pipeline.generate.updates import with_updates
+from pipeline.generate.updates import with_earlier, with_updates
 from pipeline.generate.validator import Validator
 from pipeline.generate.writer import Writer
 from pipeline.validate.config import RulesConfig
@@ -22,7 +22,8 @@ class Generated(NamedTuple):
     """What the stage passes on and what it keeps back."""
 
     drafts: list[Draft]
-    """One a statement with a known attribute, in the order of the statements; then the updates of some."""
+    """One a statement with a known attribute, in the order of the statements, in front of it what it says was the case
+    before; then the updates of some."""
     dropped: list[Dropped]
     """Statements without a draft."""
     counts: dict[str, Any]
@@ -52,7 +53,8 @@ def generate_drafts(
     Raises:
         LLMError: the endpoint is down, refuses the key, or the budget is used up; finished calls are kept.
     """
-    topics, dropped = find_topics(statements, config.max_statements, rules)
+    found, dropped = find_topics(statements, config.max_statements, rules)
+    topics = with_earlier(found, rules)
     composer = Composer(topics, statements, queries, encode, config, rules)
     prompts: dict[str, dict[str, str]] = {topic.id: {} for topic in topics}
     if validator is None:
@@ -75,7 +77,7 @@ def generate_drafts(
     ]
     drafts, *updates = with_updates(topics, written, config.updates, config.cluster_size, rules)
     counts = {
-        "statements": {"in": len(statements), "out": len(written), "dropped": len(dropped)},
+        "statements": {"in": len(statements), "out": len(found), "dropped": len(dropped)},
         "updates": dict(zip(("mined", "written"), updates, strict=True)),
         "queries": len(queries),
         "users": len({draft.statement.user_id for draft in drafts}),

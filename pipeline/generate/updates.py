@@ -7,15 +7,62 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.core.records import TARGET_KINDS, Draft, DraftQuestion, Provenance, content_id
-from pipeline.core.wording import content_stems
+from pipeline.core.wording import content_stems, stems
 from pipeline.generate.aliases import aliases
+from pipeline.generate.attributes import find_attribute
 from pipeline.generate.composer import first_valid, ours
 from pipeline.generate.controls import rotated
 from pipeline.generate.topics import Topic
 from pipeline.validate.config import RulesConfig
-from pipeline.validate.rules import question_faults
+from pipeline.validate.rules import draft_faults, question_faults
 
 _CHANGE = re.compile(r"\b(?:used to|no longer|any ?more|now|these days|nowadays|switched|changed)\b", re.IGNORECASE)
+
+
+_ONCE = re.compile(
+    r"\b(?:I|we) (?:used to|no longer|(?P<was>was|were)(?= (?:an?|the) [^.!?]*\bnow\b)|"
+    r"(?:don['’]?t|do not)(?=[^,.;:!?]* any ?more\b)) "
+    r"(?P<fact>[^,.;:!?]+?)(?= any ?more\b|[,.;:!?]|\s(?:but|and|until|before|so)\b|$)",
+    re.IGNORECASE,
+)
+"""A clause that says what was the case and is no more."""
+
+
+def with_earlier(topics: Sequence[Topic], rules: RulesConfig) -> list[Topic]:
+    """`topics`, in front of each what its statement says was the case before ("I used to live in Paris, now ...").
+
+    The statement of such a topic is that clause as it was said then: "I live in Paris."
+    """
+    stated = {_fact(topic) for topic in topics}
+    found: list[Topic] = []
+    for topic in topics:
+        before = _earlier(topic, rules)
+        if before is not None and _fact(before) not in stated:
+            stated.add(_fact(before))
+            found.append(before)
+        found.append(topic)
+    return found
+
+
+def _fact(topic: Topic) -> tuple[object, ...]:
+    return topic.statement.user_id, topic.kind.name, stems(topic.target)
+
+
+def _earlier(topic: Topic, rules: RulesConfig) -> Topic | None:
+    text = topic.statement.self_contained
+    if topic.kind.update is None or not _CHANGE.search(text):
+        return None
+    for clause in _ONCE.finditer(text):
+        fact = re.sub(r"^be\b", "am", clause["fact"])
+        said = f"I am {fact}." if clause["was"] else f"I {fact}."
+        found = find_attribute(said, topic.statement.family, rules.max_target_words)
+        if found is None or found.type.name != topic.kind.name:
+            continue
+        changes = {"id": content_id(topic.statement.id, said), "self_contained": said}
+        before = Topic(topic.statement.model_copy(update=changes), topic.kind, found.target, aliases(found.target))
+        if next(draft_faults(before.bare(), rules), None) is None:
+            return before
+    return None
 
 
 class Changed(NamedTuple):
@@ -62,7 +109,7 @@ def _stated(topics: Iterable[Topic]) -> Iterator[tuple[str, str]]:
     for topic in sorted(topics, key=lambda t: (t.statement.evidence.conversation, t.statement.evidence.turn)):
         key = (topic.statement.user_id, topic.kind.name)
         before = last.get(key)
-        if before is not None and topic.kind.update is not None and _CHANGE.search(topic.statement.text):
+        if before is not None and topic.kind.update is not None and _CHANGE.search(topic.statement.self_contained):
             yield before.id, topic.id
         last[key] = topic
 
@@ -72,7 +119,7 @@ def _update(old: Topic, draft: Draft, size: int, rules: RulesConfig) -> Draft:
     known = {stem for form in (old.target, *old.aliases) for stem in content_stems(form)}
     values = rotated(f"{old.id}update", old.kind.update.values)
     new = next((value for value in values if not known & content_stems(value)), values[0])
-    text = old.kind.update.statement(old.target, new)
+    text = old.kind.update.statement(old.target, new, old.statement.self_contained)
     statement = old.statement.model_copy(
         update={
             "id": content_id(old.statement.id, text),

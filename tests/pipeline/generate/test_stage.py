@@ -86,6 +86,16 @@ def queries(make_query: Callable[..., Query]) -> list[Query]:
     return [make_query("Which wine goes well with grilled fish"), make_query("how do I save for an old banjo")]
 
 
+def test_a_statement_that_says_what_changed_gives_two_drafts_and_is_counted_once(
+    run: Run, endpoint: FakeEndpoint, make_statement: Callable[..., Statement]
+) -> None:
+    made = run(endpoint, [make_statement("I used to be a nurse, but now I am a baker.")], [], updates=0)
+    assert [draft.target for draft in made.drafts] == ["nurse", "baker"]
+    assert made.drafts[0].superseded_by == made.drafts[1].id
+    assert made.counts["statements"] == {"in": 1, "out": 1, "dropped": 0}
+    assert made.counts["updates"] == {"mined": 1, "written": 0}
+
+
 def test_every_statement_is_a_draft_or_a_dropped_row(
     run: Run, endpoint: FakeEndpoint, statements: list[Statement], queries: list[Query]
 ) -> None:
