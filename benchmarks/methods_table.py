@@ -97,7 +97,7 @@ def _with_controls(drafts: Sequence[Draft], mined: Sequence[Query]) -> list[Draf
     found = []
     for draft in drafts:
         own = embed([draft.statement.text, *(q.text for q in draft.questions)])
-        stated = {draft.attribute_type, draft.statement.family}
+        stated = {draft.attribute_type, draft.family}
         closeness = (kind_vectors @ own[:1].T).max(axis=1).tolist()
         controls = [
             *unstated_order(draft.id, kinds, stated, closeness, limits.max_unstated)[:1],

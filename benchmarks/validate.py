@@ -77,6 +77,7 @@ def drafts(count: int, seed: int) -> Iterator[Draft]:
             id=content_id(statement.id, attribute, target),
             statement=statement,
             attribute_type=attribute,
+            family=attribute,
             target=target,
             aliases=(),
             cluster=(),

@@ -253,6 +253,8 @@ class Draft(Record):
     """The mined statement it rests on."""
     attribute_type: str
     """What kind of fact it is, a noun phrase: "profession", "favourite cuisine"."""
+    family: str
+    """Attribute family of that type; the statement's own is what the detector guessed."""
     target: str
     """The user's value for it, a span of the statement: "nurse"."""
     aliases: tuple[str, ...]
@@ -284,7 +286,7 @@ class Preference(Record):
     attribute_type: str
     """What kind of fact it is."""
     family: str
-    """Attribute family, the stratum of the splits."""
+    """Family of the attribute type, the stratum of the splits."""
     target: str
     """The user's value."""
     aliases: tuple[str, ...]

@@ -42,6 +42,7 @@ class Topic:
             id=self.id,
             statement=self.statement,
             attribute_type=self.kind.name,
+            family=self.kind.families[0],
             target=self.target,
             aliases=self.aliases,
             cluster=build_cluster(self.kind, self.target, self.aliases, asked, cluster_size),

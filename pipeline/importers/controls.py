@@ -75,8 +75,8 @@ class _Controls:
         return chosen
 
     def _unstated(self, draft: Draft) -> list[DraftQuestion]:
-        stated = {draft.attribute_type, draft.statement.family}
-        for family in (draft.statement.family, ""):
+        stated = {draft.attribute_type, draft.family}
+        for family in (draft.family, ""):
             found = find_attribute(draft.statement.text, family, self._rules.max_target_words)
             stated |= {found.type.name, *found.type.families} if found else set()
         close = self._stack([kind.explicit[0] for kind in self._kinds]) @ self._vectors[draft.statement.text]
@@ -105,7 +105,7 @@ def _about(draft: Draft) -> list[str]:
 
 def _alike(one: Draft, other: Draft) -> bool:
     same_type = one.attribute_type == other.attribute_type
-    return one.id == other.id or same_type or one.statement.family == other.statement.family
+    return one.id == other.id or same_type or one.family == other.family
 
 
 def _query(draft: Draft, question: DraftQuestion) -> Query:
@@ -115,7 +115,7 @@ def _query(draft: Draft, question: DraftQuestion) -> Query:
         user_id=statement.user_id,
         evidence=Evidence(source=statement.evidence.source, conversation=draft.id, turn=0, start=0, end=0),
         text=question.text,
-        topic=statement.family,
+        topic=draft.family,
         confidence=1.0,
         language=statement.language,
         license=statement.license,
@@ -128,7 +128,7 @@ def _kind(draft: Draft) -> AttributeType:
     direct = next(question.text for question in draft.questions if question.kind == QuestionKind.EXPLICIT)
     return AttributeType(
         name=draft.attribute_type,
-        families=(draft.statement.family,),
+        families=(draft.family,),
         broad=False,
         loose=False,
         dynamic=False,

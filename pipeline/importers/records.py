@@ -105,6 +105,7 @@ def _draft(source: str, record: Imported) -> Draft:
         id=content_id(statement.id, record.attribute_type, record.target),
         statement=statement,
         attribute_type=record.attribute_type,
+        family=record.family,
         target=record.target,
         aliases=record.aliases,
         cluster=record.cluster,

@@ -10,13 +10,12 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pipeline.core.provenance import git_revision, sha256_file, sha256_tree
 from pipeline.core.records import Draft, Preference, Question, QuestionKind, Split
 from pipeline.core.tables import atomic_write, write_json, write_parquet
-from pipeline.core.wording import stems
 from pipeline.importers import prefeval, upqa
 from pipeline.importers.records import LICENSE, Imported, drafts, read_records
 from pipeline.validate.config import DifficultyConfig, RulesConfig, SplitConfig, ValidateConfig
 from pipeline.validate.difficulty import Encode
-from pipeline.validate.splits import SPLITS, Member
-from pipeline.validate.stage import Kept, release
+from pipeline.validate.splits import SPLITS, member
+from pipeline.validate.stage import Kept, deal, release
 
 Format = Literal["upqa", "prefeval"]
 R = TypeVar("R", Preference, Question)
@@ -33,7 +32,7 @@ CREDITS: Mapping[Format, str] = {
 """Whose work the rows are."""
 VERSION = "1.0.0"
 """Version of the imported form."""
-ALL_TEST = SplitConfig(seed=0, train=0.0, validation=0.0, test=1.0, near_duplicate=None)
+ALL_TEST = SplitConfig(seed=0, train=0.0, validation=0.0, test=1.0, max_group=0.0, near_duplicate=None)
 """A published benchmark is for testing: nothing of it may be trained on or tuned on."""
 
 
@@ -85,7 +84,7 @@ def dataset(found: Mapping[str, Draft], encode: Encode, rules: RulesConfig, diff
         id_: Kept(
             draft=draft.model_dump_json().encode(),
             bad=frozenset(),
-            member=Member(draft.statement.user_id, stems(draft.statement.text), draft.statement.family),
+            member=member(draft),
             statement=draft.statement.self_contained,
             asked=len(draft.questions),
         )
@@ -94,7 +93,7 @@ def dataset(found: Mapping[str, Draft], encode: Encode, rules: RulesConfig, diff
     config = ValidateConfig(rules=rules, difficulty=difficulty, reference=None, split=ALL_TEST)
     preferences: list[Preference] = []
     questions: list[Question] = []
-    for preference, asked in release(kept, {}, encode, config):
+    for preference, asked in release(kept, deal(kept, encode, ALL_TEST).splits, {}, encode, config):
         preferences.append(preference)
         questions += asked
     return Dataset(preferences, questions)

@@ -36,7 +36,7 @@ def validate(
     from pipeline.llm.config import load_llm
     from pipeline.validate.config import ValidateConfig
     from pipeline.validate.difficulty import hashed
-    from pipeline.validate.stage import check, parse_drafts, release, without_guessable, write_dataset
+    from pipeline.validate.stage import check, deal, parse_drafts, release, without_guessable, write_dataset
 
     config = load_section(params, "validate", ValidateConfig)
     drafts = generated / "drafts.jsonl"
@@ -51,8 +51,10 @@ def validate(
                 checked = without_guessable(checked, client, config.reference, config.rules)
                 record["llm"] = {"role": client.role.model_dump(), **dataclasses.asdict(client.spent)}
         write_parquet(out / "rejected.parquet", checked.rejected, Dropped)
-        rows = release(checked.kept, licenses, encode, config)
-        record["counts"] = {**checked.counts, **write_dataset(out, rows, total=len(checked.kept))}
+        dealt = deal(checked.kept, encode, config.split)
+        rows = release(checked.kept, dealt.splits, licenses, encode, config)
+        written = write_dataset(out, rows, total=len(checked.kept))
+        record["counts"] = {**checked.counts, **written, "splits": dealt.counts}
     write_json(out / "report.json", record)
     kept, asked = checked.counts["drafts"], checked.counts["questions"]
     console.print(

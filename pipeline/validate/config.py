@@ -63,6 +63,9 @@ class SplitConfig(Section):
     """Share of validation."""
     test: float = Field(ge=0, le=1)
     """Share of test."""
+    max_group: float = Field(ge=0, le=1)
+    """Users of one fact (attribute type and value) fall into one split, unless that made a group of more than this
+    share of all users; the commonest facts are the ones left apart."""
     near_duplicate: float | None = Field(ge=-1, le=1)
     """Statements at least this close (cosine) fall into one split; null compares their words only, for large sets."""
 

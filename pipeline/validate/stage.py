@@ -30,13 +30,13 @@ from pipeline.core.records import (
 )
 from pipeline.core.schemas import resolved
 from pipeline.core.tables import parquet_sink
-from pipeline.core.wording import content_stems, stems
+from pipeline.core.wording import stems
 from pipeline.llm.client import Client
 from pipeline.validate.config import ReferenceConfig, RulesConfig, SplitConfig, ValidateConfig
 from pipeline.validate.difficulty import Asked, Encode, Yardstick, tag
 from pipeline.validate.rules import Reason, Violation, check_draft, missing_kinds
 from pipeline.validate.solving import Posed, Rates, solve_rates
-from pipeline.validate.splits import SPLITS, Member, assign, near_duplicates
+from pipeline.validate.splits import SPLITS, Dealt, Member, assign, member, near_duplicates
 
 EXPECTS: dict[QuestionKind, Literal["recall", "apply"]] = {
     QuestionKind.EXPLICIT: "recall",
@@ -206,11 +206,19 @@ def _without_lone_updates(checked: Checked) -> Checked:
     return checked._replace(kept=kept, rejected_drafts=[*checked.rejected_drafts, *gone])
 
 
+def deal(kept: Mapping[str, Kept], encode: Encode, config: SplitConfig) -> Dealt:
+    """The split of every user."""
+    return assign([item.member for item in kept.values()], config, _near(kept, encode, config))
+
+
 def release(
-    kept: Mapping[str, Kept], query_licenses: Mapping[str, str], encode: Encode, config: ValidateConfig
+    kept: Mapping[str, Kept],
+    splits: Mapping[str, Split],
+    query_licenses: Mapping[str, str],
+    encode: Encode,
+    config: ValidateConfig,
 ) -> Iterator[tuple[Preference, list[Question]]]:
-    """The preferences by id, each with its questions by kind and text: difficulty measured, split assigned."""
-    splits = assign([item.member for item in kept.values()], config.split, _near(kept, encode, config.split))
+    """The preferences by id, each with its questions by kind and text, difficulty measured."""
     # An update names the value it replaces, so it would take the first rank from the very statement it is about.
     pool = (item.statement for item in kept.values() if not item.is_update)
     yardstick = Yardstick(pool, encode, config.difficulty)
@@ -251,14 +259,11 @@ def _with_rates(numbers: Difficulty, rates: Rates | None) -> Difficulty:
 
 
 def _keep(draft: Draft, faults: Mapping[int, list[Violation]]) -> Kept:
-    statement = draft.statement
-    # Word order and function words do not make another statement; one without content words is only itself.
-    repeated = content_stems(statement.self_contained) or stems(statement.self_contained)
     return Kept(
         draft=draft.model_dump_json().encode(),
         bad=frozenset(faults),
-        member=Member(statement.user_id, repeated, statement.family),
-        statement=statement.self_contained,
+        member=member(draft),
+        statement=draft.statement.self_contained,
         asked=len(draft.questions),
         rejected=tuple(_rejected_question(draft, draft.questions[i], found) for i, found in faults.items()),
         is_update=draft.origin == "template",
@@ -342,7 +347,7 @@ def _preference(draft: Draft, split: Split, superseded_by: str | None) -> Prefer
         user_id=draft.statement.user_id,
         statement=statement.self_contained,
         attribute_type=draft.attribute_type,
-        family=statement.family,
+        family=draft.family,
         target=draft.target,
         aliases=draft.aliases,
         cluster=draft.cluster,

@@ -103,7 +103,14 @@ def test_the_command_writes_the_folder(tmp_path: Path) -> None:
                     "rules": RULES.model_dump(mode="json"),
                     "difficulty": DIFFICULTY.model_dump(mode="json"),
                     "reference": None,
-                    "split": {"seed": 1, "train": 0.5, "validation": 0.25, "test": 0.25, "near_duplicate": None},
+                    "split": {
+                        "seed": 1,
+                        "train": 0.5,
+                        "validation": 0.25,
+                        "test": 0.25,
+                        "max_group": 0.1,
+                        "near_duplicate": None,
+                    },
                 },
                 "generate": yaml.safe_load((ROOT / "params.yaml").read_text())["generate"],
             }

@@ -57,6 +57,7 @@ def make_draft(user: str = "u1", **fields: Any) -> Draft:
     )
     values = {
         "attribute_type": "hobby",
+        "family": "hobby",
         "target": "chess",
         "aliases": (),
         "cluster": (),
@@ -89,7 +90,14 @@ def config() -> ValidateConfig:
                 "pool_size": 50,
             },
             "reference": None,
-            "split": {"seed": 1, "train": 0.4, "validation": 0.2, "test": 0.4, "near_duplicate": 0.95},
+            "split": {
+                "seed": 1,
+                "train": 0.4,
+                "validation": 0.2,
+                "test": 0.4,
+                "max_group": 0.1,
+                "near_duplicate": 0.95,
+            },
         }
     )
 

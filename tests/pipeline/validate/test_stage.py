@@ -13,14 +13,15 @@ from pipeline.core.tables import read_parquet
 from pipeline.validate.config import ValidateConfig
 from pipeline.validate.difficulty import hashed
 from pipeline.validate.splits import SPLITS
-from pipeline.validate.stage import check, parse_drafts, release, write_dataset
+from pipeline.validate.stage import check, deal, parse_drafts, release, write_dataset
 
 SCHEMA = generated()["draft.schema.json"]
 Released = tuple[Preference, list[Question]]
 
 
 def released(drafts: Iterable[Draft | Dropped], licenses: dict[str, str], config: ValidateConfig) -> list[Released]:
-    return list(release(check(drafts, config).kept, licenses, hashed, config))
+    kept = check(drafts, config).kept
+    return list(release(kept, deal(kept, hashed, config.split).splits, licenses, hashed, config))
 
 
 def test_rows_in_are_rows_out_plus_rejected(
