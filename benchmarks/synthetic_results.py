@@ -147,7 +147,11 @@ def _preference(number: int, seed: int) -> tuple[Preference, list[Question]]:
         QuestionKind.NEUTRAL: neutral,
     }
     measured = Difficulty(
-        statement_overlap=0.1, attribute_overlap=0.5, statement_similarity=0.4, statement_rank=number + 1
+        statement_overlap=0.1,
+        attribute_overlap=0.5,
+        statement_similarity=0.4,
+        statement_rank=number + 1,
+        statement_pool=100,
     )
     questions = [
         Question(

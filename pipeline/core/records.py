@@ -321,7 +321,9 @@ class Difficulty(Record):
     statement_similarity: float = Field(ge=-1, le=1)
     """Cosine of the sentence embeddings of question and statement."""
     statement_rank: int = Field(ge=1)
-    """Rank of the statement among all statements of the split's pool by similarity to the question; 1 is best."""
+    """Rank of the statement by similarity to the question among `statement_pool` statements; 1 is best."""
+    statement_pool: int = Field(ge=1)
+    """How many different statements that rank is counted among, its own included: the worst rank there is."""
     solve_rate_with: float | None = Field(default=None, ge=0, le=1)
     """Share of a reference model's replies that say the target when the statement stands in the prompt; None where
     it was not asked."""

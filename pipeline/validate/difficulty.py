@@ -62,6 +62,7 @@ class Yardstick:
                 attribute_overlap=_share(content_stems(item.attribute_type), content_stems(item.text)),
                 statement_similarity=min(1.0, max(-1.0, round(float(own[row]), 4))),
                 statement_rank=int(ranks[row]),
+                statement_pool=len(self._pool) + (item.statement not in self._position),
             )
             for row, item in enumerate(asked)
         ]

@@ -10,7 +10,7 @@ def row(user: str, rank: int, right: bool | None) -> Row:
     return Row(
         user_id=user,
         kind="explicit",
-        measured=Difficulty.model_validate({**numbers, "statement_rank": rank}),
+        measured=Difficulty.model_validate({**numbers, "statement_rank": rank, "statement_pool": 9}),
         right=right,
     )
 

@@ -40,7 +40,7 @@ def dataset(folder: Path, users: Sequence[str], product: str = "Which tools shou
         for kind, text in texts.items():
             asked = {"id": content_id(user, kind), "preference_id": content_id(user), "user_id": user, "kind": kind}
             rest = {"text": text, "origin": "template", "query_id": None, "expects": "apply", "accepted": ("nurse",)}
-            hard = {"difficulty": "hard", "measured": {**numbers, "statement_rank": 1}}
+            hard = {"difficulty": "hard", "measured": {**numbers, "statement_rank": 1, "statement_pool": 9}}
             questions.append(Question.model_validate({**asked, **rest, **hard, **origins}))
     write_parquet(folder / "preferences" / "test.parquet", preferences, Preference)
     write_parquet(folder / "questions" / "test.parquet", questions, Question)

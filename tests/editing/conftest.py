@@ -169,7 +169,9 @@ def a_preference(number: int, split: str) -> Preference:
 
 
 def questions_of(preference: Preference) -> list[Question]:
-    measured = Difficulty(statement_overlap=0, attribute_overlap=0, statement_similarity=0, statement_rank=1)
+    measured = Difficulty(
+        statement_overlap=0, attribute_overlap=0, statement_similarity=0, statement_rank=1, statement_pool=9
+    )
     return [
         Question(
             id=content_id(preference.id, kind),

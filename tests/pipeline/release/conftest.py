@@ -50,7 +50,9 @@ def made_question(of: Preference, **fields: Any) -> Question:
         "expects": "recall",
         "accepted": ("chess",),
         "difficulty": "easy",
-        "measured": Difficulty(statement_overlap=0, attribute_overlap=1, statement_similarity=0.5, statement_rank=1),
+        "measured": Difficulty(
+            statement_overlap=0, attribute_overlap=1, statement_similarity=0.5, statement_rank=1, statement_pool=9
+        ),
         "license": of.license,
         "split": of.split,
         **fields,

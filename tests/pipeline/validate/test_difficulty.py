@@ -32,6 +32,11 @@ def test_the_statement_a_question_fits_best_has_rank_one() -> None:
     assert [numbers.statement_rank for numbers in measure(asked)] == [1, 1, 2]
 
 
+def test_the_rank_says_how_many_statements_it_is_counted_among() -> None:
+    asked = [Asked("Where can I walk?", text, "pet") for text in ("I walk my dog.", "I play chess.", "I play chess.")]
+    assert [numbers.statement_pool for numbers in measure(asked)] == [2, 2, 2]
+
+
 def test_overlaps_are_shares_of_content_words() -> None:
     (numbers,) = measure([Asked("Is chess my only hobby?", "I play chess.", "hobby")])
     assert numbers.statement_overlap == pytest.approx(1 / 3, abs=1e-3)
@@ -48,7 +53,11 @@ def test_no_question_gives_no_number() -> None:
 )
 def test_the_tag_follows_the_documented_rule(rank: int, overlap: float, wanted: str) -> None:
     numbers = Difficulty(
-        statement_overlap=overlap, attribute_overlap=0.0, statement_similarity=0.5, statement_rank=rank
+        statement_overlap=overlap,
+        attribute_overlap=0.0,
+        statement_similarity=0.5,
+        statement_rank=rank,
+        statement_pool=9,
     )
     assert tag(numbers, CONFIG, None) == wanted
 
@@ -68,6 +77,7 @@ def test_with_solve_rates_the_tag_counts_what_is_solved_and_what_is_found(
         attribute_overlap=0.0,
         statement_similarity=0.5,
         statement_rank=rank,
+        statement_pool=9,
         solve_rate_with=solved,
         solve_rate_without=0.0,
     )
@@ -77,11 +87,9 @@ def test_with_solve_rates_the_tag_counts_what_is_solved_and_what_is_found(
 def test_a_statement_outside_the_pool_is_ranked_too() -> None:
     one = CONFIG.model_copy(update={"pool_size": 1})
     texts = ["I play chess.", "I walk my dog."]
-    ranks = [
-        Yardstick(texts, bag_of_words, one).measure([Asked("Where can I walk?", text, "pet")])[0].statement_rank
-        for text in texts
-    ]
-    assert set(ranks) <= {1, 2}
+    found = [Yardstick(texts, bag_of_words, one).measure([Asked("Where can I walk?", t, "pet")])[0] for t in texts]
+    assert {numbers.statement_rank for numbers in found} <= {1, 2}
+    assert sorted(numbers.statement_pool for numbers in found) == [1, 2]
 
 
 def test_hashed_vectors_of_texts_with_the_same_words_are_equal_and_of_unit_length() -> None:
