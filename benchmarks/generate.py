@@ -30,6 +30,7 @@ from pipeline.core.config import load_section
 from pipeline.core.progress import console
 from pipeline.core.records import (
     TARGET_KINDS,
+    Dropped,
     Preference,
     Query,
     Question,
@@ -374,6 +375,7 @@ def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 7, 11)) -> Claim:
         root = Path(folder)
         write_parquet(root / "mined" / "statements.parquet", [_made_up(job) for job in JOBS], Statement)
         write_parquet(root / "mined" / "queries.parquet", [], Query)
+        write_parquet(root / "mined" / "dropped.parquet", [], Dropped)
         params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         params["generate"] |= {"writer": "ideas", "samples": 1}
         params["generate"]["ranking"]["ours_first"] = False
@@ -433,7 +435,7 @@ def compare(
     claims = []
     for model, entry in settings.local.models.items():
         role = settings.role(config.role).model_copy(update={"base_url": "local", "model": model})
-        composer = Composer(topics, statements, [], encode, asked_for_all, rules)
+        composer = Composer(topics, statements, [], {}, encode, asked_for_all, rules)
         with Client(config.role, settings.model_copy(update={"roles": {config.role: role}})) as client:
             written = Writer(client, ROOT / "prompts", config).write(composer.lacking(topics), 0, lambda done: None)
         for item in written:

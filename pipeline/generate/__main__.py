@@ -12,9 +12,7 @@ from pipeline.core.command import friendly
 
 @friendly
 def generate(
-    mined: Annotated[Path, typer.Option(help="Folder with statements.parquet and queries.parquet.")] = Path(
-        "data/mined"
-    ),
+    mined: Annotated[Path, typer.Option(help="Folder that the mine stage wrote.")] = Path("data/mined"),
     out: Annotated[Path, typer.Option(help="Folder for drafts.jsonl, dropped.jsonl and report.json.")] = Path(
         "data/generated"
     ),

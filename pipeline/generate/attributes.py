@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -237,6 +237,16 @@ def find_attribute(text: str, family: str, max_words: int) -> Found | None:
         for found in _matches(cue, text, max_words):
             return found
     return None
+
+
+def types_in(text: str, families: Collection[str]) -> Iterator[AttributeType]:
+    """Every attribute type of which a cue stands in `text`; types with broad cues only where of `families`.
+
+    This looks for what may have been said, whatever its value: what is hypothetical, or has no clear value, counts too.
+    """
+    for cue in _cues():
+        if (not cue.type.broad or set(families) & set(cue.type.families)) and cue.pattern.search(text):
+            yield cue.type
 
 
 def _matches(cue: Cue, text: str, max_words: int) -> Iterator[Found]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from pipeline.core.config import load_section
 from pipeline.core.progress import console
 from pipeline.core.provenance import run_record
-from pipeline.core.records import Query, Statement
+from pipeline.core.records import Dropped, Query, Statement
 from pipeline.core.tables import read_parquet, write_json, write_jsonl
 from pipeline.embedding import embed
 from pipeline.generate.composer import Composer, model_kinds
@@ -35,7 +38,9 @@ def run(mined: Path, out: Path, prompts: Path, params: Path) -> None:
     with run_record("generate", config, ("openai", "xllamacpp")) as record:
         with Client(config.role, load_llm(params)) as client, _asked(config, params) as other:
             writer, validator = Writer(client, prompts, config), Validator(other, prompts) if other else None
-            generated = generate_drafts(statements, queries, writer, encode, config, rules, validator)
+            generated = generate_drafts(
+                statements, queries, remarks(mined, queries), writer, encode, config, rules, validator
+            )
             for name, used in (("llm", client), ("validator", other)):
                 if used is not None:
                     record[name] = {"role": used.role.model_dump(), **dataclasses.asdict(used.spent)}
@@ -52,6 +57,17 @@ def _asked(config: GenerateConfig, params: Path) -> contextlib.AbstractContextMa
     return contextlib.nullcontext() if role is None else Client(role, load_llm(params))
 
 
+def remarks(mined: Path, queries: Iterable[Query]) -> dict[str, list[str]]:
+    """By user, the sentences of dropped.parquet and the queries: what they wrote besides the mined statements."""
+    said: dict[str, list[str]] = defaultdict(list)
+    for query in queries:
+        said[query.user_id].append(query.text)
+    for dropped in read_parquet(mined / "dropped.parquet", Dropped):
+        row = json.loads(dropped.row)
+        said[row["user_id"]].append(row["text"])
+    return said
+
+
 def dry(mined: Path, prompts: Path, params: Path) -> None:
     """Print what the calls would take; sends nothing."""
     config = load_section(params, "generate", GenerateConfig)
@@ -62,7 +78,7 @@ def dry(mined: Path, prompts: Path, params: Path) -> None:
         if other is not None:
             queries = list(read_parquet(mined / "queries.parquet", Query))
             encode = partial(embed, dtype=config.encoder_dtype)
-            pairs = Composer(topics, statements, queries, encode, config, rules).matches
+            pairs = Composer(topics, statements, queries, {}, encode, config, rules).matches
             console.print(f"matching: {_said(Validator(other, prompts).estimate(pairs))}.", soft_wrap=True)
     with Client(config.role, load_llm(params)) as client:
         first = Writer(client, prompts, config).estimate([(topic, model_kinds(config)) for topic in topics])

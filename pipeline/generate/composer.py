@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.core.records import DraftQuestion, Query, QuestionKind, Statement
 from pipeline.core.wording import FUNCTION_WORDS, content_stems, stems, words
 from pipeline.embedding import Vectors
-from pipeline.generate.attributes import AttributeType, find_attribute, taxonomy
+from pipeline.generate.attributes import AttributeType, taxonomy, types_in
 from pipeline.generate.config import GenerateConfig
 from pipeline.generate.controls import irrelevant_order, neutral_order, other_person, rotated, unstated_order
 from pipeline.generate.topics import Topic
@@ -63,11 +63,15 @@ class Composer:
         topics: Sequence[Topic],
         statements: Sequence[Statement],
         queries: Sequence[Query],
+        remarks: Mapping[str, Sequence[str]],
         encode: Encode,
         config: GenerateConfig,
         rules: RulesConfig,
     ) -> None:
-        """Embed statements, queries and our questions once; find the mined queries that fit."""
+        """Embed statements, queries, our questions and what else the users wrote; find the mined queries that fit.
+
+        `remarks` are all other sentences by user, which became no statement but may say something about the user.
+        """
         self.rejections: Counter[str] = Counter()
         """Rules that rejected candidates, with "ranking" for the embeddings."""
         self._encode = _Memory(encode)
@@ -81,7 +85,10 @@ class Composer:
         self._by_user: dict[str, list[Statement]] = {}
         for statement in statements:
             self._by_user.setdefault(statement.user_id, []).append(statement)
-        texts = list(_texts(topics, statements))
+        self._said = {
+            user: [*(row.self_contained for row in own), *remarks.get(user, ())] for user, own in self._by_user.items()
+        }
+        texts = list(_texts(topics, self._said))
         self._encode(texts)
         known = [*texts, *(query.text for query in queries)]
         self._vocabulary = (
@@ -154,10 +161,9 @@ class Composer:
         for kind in _WRITTEN:
             best = sorted(self._accepted[topic.id][kind], key=lambda ranked: -ranked.score)
             yield [*(ranked.question for ranked in best), *ours(topic, kind, rotate=True)], 1
-        said = [s.self_contained for s in self._by_user.get(topic.statement.user_id, [])]
         yield self._unstated(topic), 1
         yield irrelevant_order(topic.id, self._queries, self._relevance(topic), self._config.matching.max_irrelevant), 1
-        yield other_person(topic.id, topic.kind, said), 2
+        yield other_person(topic.id, topic.kind, self._said[topic.statement.user_id]), 2
         yield neutral_order(topic.id), 1
 
     def _fits(self, topic: Topic, question: DraftQuestion) -> bool:
@@ -211,17 +217,15 @@ class Composer:
         ]
 
     def _unstated(self, topic: Topic) -> list[DraftQuestion]:
-        said = self._by_user.get(topic.statement.user_id, [])
-        stated = {topic.kind.name, *topic.kind.families, topic.statement.family}
-        for statement in said:
-            stated.add(statement.family)
-            for kind in _types_in(statement, self._rules.max_target_words):
+        said = self._said[topic.statement.user_id]
+        families = {statement.family for statement in self._by_user[topic.statement.user_id]}
+        stated = {topic.kind.name, *topic.kind.families, *families}
+        for text in said:
+            for kind in types_in(text, families):
                 stated |= {kind.name, *kind.families}
         kinds = taxonomy()
         direct = self._encode([kind.explicit[0] for kind in kinds])
-        close = (direct @ self._encode([s.self_contained for s in said] or [topic.statement.self_contained]).T).max(
-            axis=1
-        )
+        close = (direct @ self._encode(said).T).max(axis=1)
         return unstated_order(topic.id, kinds, stated, close.tolist(), self._config.matching.max_unstated)
 
     def _relevance(self, topic: Topic) -> Vectors:
@@ -294,10 +298,10 @@ _FINAL = frozenset(["me", "myself", "for", "in", "on", "with", "about", "at", "o
 """Function words with which a question may well end."""
 
 
-def _texts(topics: Sequence[Topic], statements: Sequence[Statement]) -> Iterator[str]:
+def _texts(topics: Sequence[Topic], said: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Everything that is compared later, so that it is embedded in one go."""
-    users = {topic.statement.user_id for topic in topics}
-    yield from (statement.self_contained for statement in statements if statement.user_id in users)
+    for user in {topic.statement.user_id: None for topic in topics}:
+        yield from said[user]
     yield from (kind.explicit[0] for kind in taxonomy())
     for topic in topics:
         yield from topic.kind.explicit
@@ -332,13 +336,6 @@ def first_valid(
         if len(chosen) == count:
             break
     return chosen
-
-
-def _types_in(statement: Statement, max_words: int) -> Iterator[AttributeType]:
-    for family in {statement.family, ""}:
-        found = find_attribute(statement.self_contained, family, max_words)
-        if found is not None:
-            yield found.type
 
 
 _REFERRING = frozenset(

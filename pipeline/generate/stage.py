@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.core.progress import progress
@@ -33,6 +33,7 @@ class Generated(NamedTuple):
 def generate_drafts(
     statements: Sequence[Statement],
     queries: Sequence[Query],
+    remarks: Mapping[str, Sequence[str]],
     writer: Writer,
     encode: Encode,
     config: GenerateConfig,
@@ -44,6 +45,7 @@ def generate_drafts(
     Args:
         statements: Mined statements.
         queries: Mined advice-seeking queries.
+        remarks: By user, what else they wrote: sentences that may state something although they are no statements.
         writer: Writes questions with a model.
         encode: Sentence encoder.
         config: The generate section.
@@ -55,7 +57,7 @@ def generate_drafts(
     """
     found, dropped = find_topics(statements, config.max_statements, rules)
     topics = with_earlier(found, rules)
-    composer = Composer(topics, statements, queries, encode, config, rules)
+    composer = Composer(topics, statements, queries, remarks, encode, config, rules)
     prompts: dict[str, dict[str, str]] = {topic.id: {} for topic in topics}
     if validator is None:
         composer.deal_out()

@@ -13,6 +13,7 @@ import yaml
 
 from pipeline.core.records import Draft, Dropped, Query, Statement
 from pipeline.core.tables import read_jsonl, write_parquet
+from pipeline.generate.command import remarks
 from pipeline.llm.testing import FakeEndpoint, fake_endpoint, request_key
 
 JOBS = "baker nurse plumber lawyer pilot dentist farmer teacher painter librarian".split()
@@ -32,6 +33,7 @@ def mined(tmp_path: Path, make_statement: Callable[..., Statement], make_query: 
     write_parquet(tmp_path / "mined" / "statements.parquet", statements, Statement)
     query = make_query("which wine goes well with grilled fish?")
     write_parquet(tmp_path / "mined" / "queries.parquet", [query], Query)
+    write_parquet(tmp_path / "mined" / "dropped.parquet", [], Dropped)
     return tmp_path / "mined"
 
 
@@ -127,6 +129,18 @@ def test_the_validator_is_a_role_of_its_own_and_a_dry_run_foretells_its_calls(
     assert report["validator"]["calls"] == calls
     drafts = read_jsonl(tmp_path / "out" / "drafts.jsonl", Draft)
     assert sum(q.query_id == query.id for draft in drafts for q in draft.questions) == 8  # matching.max_uses
+
+
+def test_remarks_are_the_queries_and_everything_that_was_dropped(
+    tmp_path: Path, make_statement: Callable[..., Statement], make_query: Callable[..., Query]
+) -> None:
+    statement = make_statement("I have a cat.", user="u1")
+    unlikely = {"kind": "statement", "user_id": "u1", "text": "What a day!"}
+    rows = [("over_cap", statement.model_dump_json()), ("unlikely", json.dumps(unlikely))]
+    dropped = [Dropped(id=str(i), stage="mine", reason=r, detail="", row=row) for i, (r, row) in enumerate(rows)]
+    write_parquet(tmp_path / "dropped.parquet", dropped, Dropped)
+    said = remarks(tmp_path, [make_query("Which vet?", user="u2")])
+    assert said == {"u1": ["I have a cat.", "What a day!"], "u2": ["Which vet?"]}
 
 
 def test_missing_input_is_one_line_that_names_the_file(tmp_path: Path) -> None:

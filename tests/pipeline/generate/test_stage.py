@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pipeline.core.records import Query, QuestionKind, Statement
 from pipeline.generate.attributes import taxonomy
 from pipeline.generate.config import GenerateConfig
+from pipeline.generate.controls import RELATIVES
 from pipeline.generate.reasons import Reason
 from pipeline.generate.stage import Generated, generate_drafts
 from pipeline.generate.validator import Validator
@@ -52,7 +54,13 @@ def endpoint() -> Iterator[FakeEndpoint]:
 def run(tmp_path: Path, config: GenerateConfig, rules: RulesConfig, bag_of_words: Any) -> Run:
     """Run the stage against an endpoint with a stand-in encoder that never rejects."""
 
-    def go(endpoint: FakeEndpoint, statements: list[Statement], queries: list[Query], **changes: Any) -> Generated:
+    def go(
+        endpoint: FakeEndpoint,
+        statements: list[Statement],
+        queries: list[Query],
+        remarks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        **changes: Any,
+    ) -> Generated:
         lenient = config.ranking.model_copy(
             update={
                 "rephrased": -1.0,
@@ -71,7 +79,7 @@ def run(tmp_path: Path, config: GenerateConfig, rules: RulesConfig, bag_of_words
         with Client("generator", settings) as client:
             writer = Writer(client, Path("prompts"), wanted)
             validator = Validator(client, Path("prompts")) if wanted.matching.validator else None
-            return generate_drafts(statements, queries, writer, bag_of_words, wanted, rules, validator)
+            return generate_drafts(statements, queries, remarks, writer, bag_of_words, wanted, rules, validator)
 
     return go
 
@@ -84,6 +92,34 @@ def statements(make_statement: Callable[..., Statement]) -> list[Statement]:
 @pytest.fixture
 def queries(make_query: Callable[..., Query]) -> list[Query]:
     return [make_query("Which wine goes well with grilled fish"), make_query("how do I save for an old banjo")]
+
+
+SAID_IN_PASSING = {
+    "I have a budget of $10000.": "What is my budget?",
+    "lol say I have an allergy to nuts or whatever": "What is my allergy?",
+    "That fandom is a joke.": "What is my fandom?",
+}
+
+
+@pytest.mark.parametrize("text", SAID_IN_PASSING)
+def test_an_unstated_control_asks_for_nothing_that_the_user_wrote_anywhere(
+    run: Run, endpoint: FakeEndpoint, make_statement: Callable[..., Statement], text: str
+) -> None:
+    def asked(remarks: Mapping[str, Sequence[str]]) -> set[str]:
+        statements = [make_statement("I'm a nurse.", user=f"u{i}") for i in range(150)]
+        drafts = run(endpoint, statements, [], remarks).drafts
+        return {q.text for draft in drafts for q in draft.questions if q.kind is K.UNSTATED}
+
+    assert SAID_IN_PASSING[text] in asked({})
+    assert SAID_IN_PASSING[text] not in asked({f"u{i}": [text] for i in range(150)})
+
+
+def test_an_other_person_control_is_about_nobody_the_user_mentions_anywhere(
+    run: Run, endpoint: FakeEndpoint, make_statement: Callable[..., Statement]
+) -> None:
+    told = {"u1": [f"my {person} came by" for person in RELATIVES if person != "aunt"]}
+    (draft,) = run(endpoint, [make_statement("I'm a nurse.")], [], told).drafts
+    assert "What is my aunt's profession?" in [q.text for q in draft.questions]
 
 
 def test_a_statement_that_says_what_changed_gives_two_drafts_and_is_counted_once(
