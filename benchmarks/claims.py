@@ -217,8 +217,24 @@ def mining_table() -> str:
     )
 
 
-_MINING = re.compile(r"(<!-- mining -->\n).*?(<!-- end -->)", re.DOTALL)
-_SOURCES = re.compile(r"(<!-- sources -->\n).*?(<!-- end -->)", re.DOTALL)
+def yield_table() -> str:
+    """What each step from statement to preference keeps and what each rule refuses, or "not measured yet"."""
+    row = read().get("yield.accepted")
+    if row is None:
+        return "Not measured yet."
+    left, refused = row["extra"]["left"], row["extra"]["refused"]
+    lines = ["| statements | number | of all |", "|---|---:|---:|"]
+    lines += [f"| {step} | {n} | {n / row['n']:.1%} |" for step, n in left.items()]
+    lines += ["", "| refused | rule | number |", "|---|---|---:|"]
+    for what, by_rule in refused.items():
+        lines += [f"| {what} | `{rule}` | {n} |" for rule, n in by_rule.items()] or [f"| {what} | none | 0 |"]
+    measured = f"Measured on {row['machine']}, {row['date']}, by `{row['command']}`."
+    return "\n".join([*lines, "", f"The model gave {row['extra']['replies']} replies. {measured}"])
+
+
+_WHOLE = {"mining": mining_table, "sources": sources_table, "yield": yield_table}
+"""Blocks that need no more than their name."""
+_NAMED = re.compile(rf"(<!-- (?P<name>{'|'.join(_WHOLE)}) -->\n).*?(<!-- end -->)", re.DOTALL)
 _CELLS = re.compile(r"(<!-- cells: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _METHODS = re.compile(r"(<!-- methods: (?P<claim>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- claims: (?P<wanted>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -228,16 +244,15 @@ def fill(text: str) -> str:
     """`text` with every block made anew from the results.
 
     `<!-- claims: prefix ... -->` is a `table`, `<!-- methods: claim -->` a `methods_table`, `<!-- cells: prefix column
-    ... -->` a `cells_table`, `<!-- mining -->` a `mining_table` and `<!-- sources -->` a `sources_table`; each ends
-    with `<!-- end -->`.
+    ... -->` a `cells_table`, `<!-- mining -->`, `<!-- sources -->` and `<!-- yield -->` the tables of those names; each
+    ends with `<!-- end -->`.
     """
 
     def cells(found: re.Match[str]) -> str:
         prefix, *columns = found.group("wanted").split()
         return f"{found.group(1)}{cells_table(prefix, columns)}\n{found.group(3)}"
 
-    text = _MINING.sub(lambda m: f"{m.group(1)}{mining_table()}\n{m.group(2)}", text)
-    text = _SOURCES.sub(lambda m: f"{m.group(1)}{sources_table()}\n{m.group(2)}", text)
+    text = _NAMED.sub(lambda m: f"{m.group(1)}{_WHOLE[m.group('name')]()}\n{m.group(3)}", text)
     text = _CELLS.sub(cells, text)
     text = _METHODS.sub(lambda m: f"{m.group(1)}{methods_table(m.group('claim'))}\n{m.group(3)}", text)
     return _BLOCK.sub(lambda m: f"{m.group(1)}{table(m.group('wanted').split())}\n{m.group(3)}", text)

@@ -235,6 +235,47 @@ def measure(
     write("generate", "python -m benchmarks.generate measure", claims)
 
 
+@app.command("yield")
+def yield_by_rule(
+    mined: Path = Path("data/mined"), generated: Path = Path("data/generated"), dataset: Path = Path("data/upqa")
+) -> None:
+    """Write benchmarks/results/generate_yield.json: how many statements each step keeps, and what each rule refuses."""
+    write("generate_yield", "python -m benchmarks.generate yield", [steps(mined, generated, dataset)])
+
+
+def steps(mined: Path, generated: Path, dataset: Path) -> Claim:
+    """Share of mined statements that are accepted; in `extra` what is left after each step, and refusals by rule."""
+    statements = sum(1 for _ in read_parquet(mined / "statements.parquet", Statement))
+    wrote = json.loads((generated / "report.json").read_text(encoding="utf-8"))["counts"]
+    validated = json.loads((dataset / "report.json").read_text(encoding="utf-8"))["counts"]
+    accepted = len({preference.evidence for preference, _ in released(dataset) if preference.origin == "mined"})
+    drafted = wrote["statements"]["out"]
+    low, high = wilson(accepted, statements)
+    return Claim(
+        "yield.accepted",
+        accepted / statements,
+        "share",
+        low,
+        high,
+        statements,
+        "statements of the demo that become a valid preference",
+        {
+            "left": {
+                "mined": statements,
+                "with an attribute type and a target": drafted + wrote["dropped_by_reason"].get("not_sampled", 0),
+                "drafted": drafted,
+                "accepted": accepted,
+            },
+            "refused": {
+                "statements by generate": wrote["dropped_by_reason"],
+                "drafts and questions by validate, updates included": validated["rejected_by_reason"],
+                "samples of the model": wrote["samples_rejected_by_rule"],
+            },
+            "replies": wrote["replies"],
+        },
+    )
+
+
 def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
     """Share of mined statements that become a valid preference; where the others were lost is in `extra`."""
     statements = sum(1 for _ in read_parquet(mined / "statements.parquet", Statement))

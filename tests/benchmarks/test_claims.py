@@ -35,3 +35,17 @@ def test_a_check_changes_no_page_and_names_those_that_are_out_of_date(
     monkeypatch.setattr("sys.argv", ["claims"])
     claims.main()
     assert "old" not in page.read_text()
+
+
+def test_the_yield_table_has_a_row_a_step_and_a_row_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "RESULTS", tmp_path)
+    assert claims.yield_table() == "Not measured yet."
+    refused = {"statements": {"no_attribute": 3}, "drafts": {}}
+    extra = {"left": {"mined": 8, "accepted": 5}, "refused": refused, "replies": 2}
+    claims.write(
+        "x", "python -m benchmarks.x", [claims.Claim("yield.accepted", 0.625, "share", None, None, 8, "", extra)]
+    )
+    filled = claims.fill("<!-- yield -->\n<!-- end -->\n")
+    for row in ("| accepted | 5 | 62.5% |", "| statements | `no_attribute` | 3 |", "| drafts | none | 0 |"):
+        assert row in filled
+    assert claims.fill(filled) == filled

@@ -11,9 +11,9 @@ import pytest
 import typer
 
 from benchmarks import generate
-from benchmarks.generate import ASPECTS, POOLS, good_rate, good_rate_sharegpt, label, sheet
-from pipeline.core.records import TARGET_KINDS, Preference, Question, content_id
-from pipeline.core.tables import write_parquet
+from benchmarks.generate import ASPECTS, POOLS, _made_up, good_rate, good_rate_sharegpt, label, sheet, steps
+from pipeline.core.records import TARGET_KINDS, Preference, Question, Statement, content_id
+from pipeline.core.tables import write_json, write_parquet
 
 LAST = len(POOLS)
 
@@ -140,3 +140,21 @@ def test_the_figure_of_sharegpt_is_that_of_its_last_round_and_says_that_the_rule
     assert (claim.claim, claim.n, claim.extra["corpus"]) == ("generate.good_rate_sharegpt", 11, "sharegpt")
     assert claim.value == pytest.approx(6 / 11)
     assert "the rules before" in claim.note
+
+
+def test_the_yield_tells_what_is_left_after_each_step(tmp_path: Path) -> None:
+    dataset(tmp_path / "upqa", ["c1"])
+    statements = [_made_up(job) for job in ("nurse", "baker", "whistler")]
+    write_parquet(tmp_path / "mined" / "statements.parquet", statements, Statement)
+    wrote = {"statements": {"out": 1}, "dropped_by_reason": {"no_attribute": 1, "not_sampled": 1}}
+    samples = {"samples_rejected_by_rule": {"rephrased.ranking": 4}, "replies": 5}
+    write_json(tmp_path / "generated" / "report.json", {"counts": wrote | samples})
+    write_json(tmp_path / "upqa" / "report.json", {"counts": {"rejected_by_reason": {"leaks_target": 2}}})
+    claim = steps(tmp_path / "mined", tmp_path / "generated", tmp_path / "upqa")
+    assert list(claim.extra["left"].values()) == [3, 2, 1, 1]
+    assert claim.value == pytest.approx(1 / 3)
+    assert list(claim.extra["refused"].values()) == [
+        wrote["dropped_by_reason"],
+        {"leaks_target": 2},
+        {"rephrased.ranking": 4},
+    ]
