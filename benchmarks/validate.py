@@ -1,11 +1,13 @@
 """100,000 synthetic drafts through the validate stage: seconds and peak memory of the command.
 
-`python -m benchmarks.validate [--drafts 100000]`. The drafts are made up from word lists; every tenth breaks a rule.
+`python -m benchmarks.validate [--drafts 100000]`. The drafts are made of our own questions about
+made-up values, with the clusters and controls that real ones have; every tenth breaks a rule.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -19,80 +21,79 @@ import typer
 import yaml
 
 from benchmarks.claims import ROOT, Claim, write
-from pipeline.core.records import (
-    Draft,
-    DraftQuestion,
-    Evidence,
-    Provenance,
-    Query,
-    QuestionKind,
-    Statement,
-    content_id,
-)
+from pipeline.core.config import load_section
+from pipeline.core.records import Draft, DraftQuestion, Evidence, Provenance, Query, QuestionKind, Statement, content_id
 from pipeline.core.tables import write_jsonl, write_parquet
+from pipeline.generate.aliases import aliases
+from pipeline.generate.attributes import find_attribute, taxonomy
+from pipeline.generate.composer import first_valid, ours
+from pipeline.generate.config import GenerateConfig
+from pipeline.generate.controls import neutral_order, other_person, turn, unstated_order
+from pipeline.generate.topics import Topic
 
 K = QuestionKind
-ATTRIBUTES = {
-    "hobby": ("chess", "rock climbing", "pottery", "birdwatching", "baking bread", "sailing"),
-    "profession": ("nurse", "electrician", "translator", "beekeeper", "civil engineer", "baker"),
-    "pet": ("parrot", "greyhound", "tabby cat", "hamster", "corn snake", "goldfish"),
-    "hometown": ("Lisbon", "Tromso", "Cork", "Utrecht", "Malmo", "Trieste"),
-}
 WORDS = "quiet rainy long early busy green narrow old sunny cheap warm strange small distant plain".split()
+VALUES = [" ".join(words) for count in range(3) for words in itertools.permutations(WORDS, count)]
+"""What stands in front of a value, the shorter the commoner."""
+FACTS = neutral_order("")
+QUERIES = [f"which {one} {other} place should I go to" for one, other in itertools.permutations(WORDS, 2)]
 
 
 def drafts(count: int, seed: int) -> Iterator[Draft]:
-    """Made-up drafts with seven questions each; every tenth leaks its target in the product question."""
+    """Drafts as the generate stage writes them, cluster and controls included; every tenth leaks its target."""
     random_ = random.Random(seed)
+    facts = [
+        (kind, text, found.target)
+        for kind in taxonomy()
+        for text in kind.prototypes
+        if (found := find_attribute(text, kind.families[0], 6)) is not None and found.type.name == kind.name
+    ]
+    size = load_section(ROOT / "params.yaml", "generate", GenerateConfig).cluster_size
+    model = Provenance(model="synthetic", prompts={"generate/rephrase": content_id("prompt") * 4}, samples=1)
     for number in range(count):
-        attribute = random_.choice(sorted(ATTRIBUTES))
-        target = random_.choice(ATTRIBUTES[attribute])
-        scene = " ".join(random_.sample(WORDS, 3))
-        text = f"On a {scene} day {number} I told everybody about {target}, as I always do."
+        kind, text, base = random_.choice(facts)
+        # Zipf: the n-th value is said about n times less often than the first.
+        value = f"{VALUES[int(len(VALUES) ** random_.random()) - 1]} {base}".strip()
+        text = f"{text.replace(base, value)} On day {number} I told everybody about it."
+        user = content_id("user", number // 3)
         statement = Statement(
             id=content_id(number, text),
-            user_id=content_id("user", number // 3),
+            user_id=user,
             evidence=Evidence(source="jsonl", conversation=str(number // 3), turn=0, start=0, end=len(text)),
             text=text,
             self_contained=text,
-            family=attribute,
+            family=kind.families[0],
             confidence=0.9,
             sensitive=(),
             language="en",
             license="CC-BY-4.0",
             redactions=(),
-            history=(),
+            history=(content_id(number - 1),),
         )
-        leak = target if number % 10 == 0 else "day"
-        asked = (
-            (K.EXPLICIT, f"What is my {attribute}?", "template"),
-            (K.REPHRASED, f"What did I tell people about on that {scene} day?", "generated"),
-            (K.IMPLICIT, f"How should I plan a {scene} weekend for myself?", "generated"),
-            (K.PRODUCT, f"What should I buy myself for a {scene} {leak}?", "generated"),
-            (K.UNSTATED, "What is my shoe size?", "template"),
-            (K.OTHER_PERSON, f"What is my sister's {attribute}?", "template"),
-            (K.NEUTRAL, "What is the capital of France?", "template"),
-        )
-        yield Draft(
-            id=content_id(statement.id, attribute, target),
-            statement=statement,
-            attribute_type=attribute,
-            family=attribute,
-            target=target,
-            aliases=(),
-            cluster=(),
-            questions=tuple(
-                DraftQuestion(
-                    kind=kind,
-                    text=question,
-                    origin=origin,  # type: ignore[arg-type]
-                    query_id=None,
-                    accepted=("Paris",) if kind is K.NEUTRAL else (target,),
-                )
-                for kind, question, origin in asked
-            ),
-            provenance=Provenance(model="synthetic", prompts={}, samples=1),
-        )
+        topic = Topic(statement, kind, value, aliases(value))
+        yield topic.draft(questions(topic, leaks=number % 10 == 0), model, size)
+
+
+def questions(topic: Topic, *, leaks: bool) -> list[DraftQuestion]:
+    """Questions of all kinds."""
+    query = QUERIES[turn(topic.id, len(QUERIES))]
+    others = taxonomy()[turn(topic.id, len(taxonomy()) - 4) :][:4]
+    plan = [
+        *(
+            [ours(topic, kind, rotate=kind is not K.EXPLICIT)]
+            for kind in (K.EXPLICIT, K.REPHRASED, K.IMPLICIT, K.PRODUCT)
+        ),
+        [unstated_order(topic.id, others, {topic.kind.name, *topic.kind.families}, [0.0] * len(others), 1.0)],
+        [[DraftQuestion(kind=K.IRRELEVANT, text=query, origin="mined", query_id=content_id(query), accepted=())]],
+        [[one] for one in other_person(topic.id, topic.kind, [])],
+        [[FACTS[turn(topic.id, len(FACTS))]]],
+    ]
+    chosen: list[DraftQuestion] = []
+    for options in itertools.chain.from_iterable(plan):
+        chosen += first_valid(options, 1, chosen, lambda question: True)
+    if leaks:
+        chosen[3] = chosen[3].model_copy(update={"text": f"Which {topic.target} should I buy?"})
+    return chosen
 
 
 def main() -> None:

@@ -107,8 +107,13 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         raise
 
 
+def to_table(rows: Iterable[R], record: type[R]) -> pa.Table:
+    """`rows` as a table with the record's own schema."""
+    return pa.Table.from_pylist([_to_arrow(row) for row in rows], schema=arrow_schema(record))
+
+
 class ParquetSink(Generic[R]):
-    """Takes records one by one and writes them in row groups; made by `parquet_sink`."""
+    """Takes records one by one, or tables of them, and writes them in row groups; made by `parquet_sink`."""
 
     def __init__(self, writer: pq.ParquetWriter, record: type[R], rows_per_group: int) -> None:
         """Write rows of `record` to `writer`, `rows_per_group` at a time."""
@@ -116,6 +121,7 @@ class ParquetSink(Generic[R]):
         self._schema = arrow_schema(record)
         self._rows_per_group = rows_per_group
         self._batch: list[Any] = []
+        self._table = self._schema.empty_table()
         self.rows = 0
         """Rows taken so far."""
 
@@ -126,11 +132,22 @@ class ParquetSink(Generic[R]):
         if len(self._batch) == self._rows_per_group:
             self.flush()
 
+    def write_table(self, table: pa.Table) -> None:
+        """Take the rows of a `to_table`; the row groups do not depend on how rows are shared out among tables."""
+        self._table = pa.concat_tables([self._table, table])
+        self.rows += len(table)
+        while len(self._table) >= self._rows_per_group:
+            self._writer.write_table(self._table.slice(0, self._rows_per_group).combine_chunks())
+            self._table = self._table.slice(self._rows_per_group)
+
     def flush(self) -> None:
         """Write what has been taken as a row group."""
         if self._batch:  # an empty row group would make `datasets` fail with a batch size of 0
             self._writer.write_table(pa.Table.from_pylist(self._batch, schema=self._schema))
             self._batch = []
+        if len(self._table):
+            self._writer.write_table(self._table.combine_chunks())
+            self._table = self._schema.empty_table()
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pipeline.importers.records import LICENSE, Imported, drafts, read_records
 from pipeline.validate.config import DifficultyConfig, RulesConfig, SplitConfig, ValidateConfig
 from pipeline.validate.difficulty import Encode
 from pipeline.validate.splits import SPLITS, member
-from pipeline.validate.stage import Kept, deal, release
+from pipeline.validate.stage import Kept, deal, release, releaser
 
 Format = Literal["upqa", "prefeval"]
 R = TypeVar("R", Preference, Question)
@@ -93,7 +93,7 @@ def dataset(found: Mapping[str, Draft], encode: Encode, rules: RulesConfig, diff
     config = ValidateConfig(rules=rules, difficulty=difficulty, reference=None, split=ALL_TEST)
     preferences: list[Preference] = []
     questions: list[Question] = []
-    for preference, asked in release(kept, deal(kept, encode, ALL_TEST).splits, {}, encode, config):
+    for preference, asked in release(kept, deal(kept, encode, ALL_TEST).splits, releaser(kept, {}, encode, config)):
         preferences.append(preference)
         questions += asked
     return Dataset(preferences, questions)

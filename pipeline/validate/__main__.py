@@ -9,6 +9,9 @@ import typer
 
 from pipeline.core.command import friendly
 
+WORTH_PROCESSES = 8_000_000
+"""Bytes of drafts.jsonl from which on starting processes pays."""
+
 
 @friendly
 def validate(
@@ -36,24 +39,31 @@ def validate(
     from pipeline.llm.config import load_llm
     from pipeline.validate.config import ValidateConfig
     from pipeline.validate.difficulty import hashed
-    from pipeline.validate.stage import check, deal, parse_drafts, release, without_guessable, write_dataset
+    from pipeline.validate.stage import check_lines, deal, releaser, without_guessable, write_dataset
+    from pipeline.validate.workers import cores, processes
 
     config = load_section(params, "validate", ValidateConfig)
     drafts = generated / "drafts.jsonl"
     if not drafts.exists():
         raise InputError(f"{drafts}: no such file; run `upqa generate` first.")
     encode = embed if config.difficulty.encoder == "minilm" else hashed
-    with run_record("validate", config, ("sentence-transformers", "pyarrow")) as record, drafts.open("rb") as lines:
+    # One process embeds with all cores; bags of words, and a few drafts, need no second one.
+    many = config.difficulty.encoder == "hashed" and drafts.stat().st_size > WORTH_PROCESSES
+    with (
+        run_record("validate", config, ("sentence-transformers", "pyarrow")) as record,
+        drafts.open("rb") as lines,
+        processes(cores() if many else 1) as in_order,
+    ):
         licenses = {query.id: query.license for query in read_parquet(mined / "queries.parquet", Query)}
-        checked = check(parse_drafts(lines, load(schemas, "draft")), config)
+        checked = check_lines(lines, load(schemas, "draft"), config, in_order)
         if config.reference is not None:
             with Client(config.reference.role, load_llm(params)) as client:
                 checked = without_guessable(checked, client, config.reference, config.rules)
                 record["llm"] = {"role": client.role.model_dump(), **dataclasses.asdict(client.spent)}
         write_parquet(out / "rejected.parquet", checked.rejected, Dropped)
         dealt = deal(checked.kept, encode, config.split)
-        rows = release(checked.kept, dealt.splits, licenses, encode, config)
-        written = write_dataset(out, rows, total=len(checked.kept))
+        make = releaser(checked.kept, licenses, encode, config)
+        written = write_dataset(out, checked.kept, dealt.splits, make, in_order)
         record["counts"] = {**checked.counts, **written, "splits": dealt.counts}
     write_json(out / "report.json", record)
     kept, asked = checked.counts["drafts"], checked.counts["questions"]

@@ -29,17 +29,22 @@ class Asked(NamedTuple):
     """The attribute type it is about."""
 
 
+def drawn(statements: Iterable[str], config: DifficultyConfig) -> tuple[str, ...]:
+    """The statements among which ranks are counted; the draw depends on the texts alone, not on their order."""
+    distinct = sorted(set(statements), key=lambda text: hashlib.sha256(text.encode()).digest())
+    return tuple(distinct[: config.pool_size])
+
+
 class Yardstick:
     """Measures questions against one draw of statements.
 
-    The rank of a statement is counted among itself and `config.pool_size` others at most, the same draw for all
+    The rank of a statement is counted among itself and the others of `pool`, the same for all
     questions; other statements with the very same text do not count against it.
     """
 
-    def __init__(self, statements: Iterable[str], encode: Encode, config: DifficultyConfig) -> None:
-        """Draw the pool; the draw depends on the texts alone, not on their order."""
-        distinct = sorted(set(statements), key=lambda text: hashlib.sha256(text.encode()).digest())
-        self._pool = distinct[: config.pool_size]
+    def __init__(self, pool: Sequence[str], encode: Encode) -> None:
+        """`pool` are different statements, as `drawn` gives them."""
+        self._pool = pool
         self._position = {text: i for i, text in enumerate(self._pool)}
         self._encode = encode
         self._vectors = encode(self._pool) if self._pool else np.zeros((0, 1), dtype=np.float32)  # (pool, d)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ class Member(NamedTuple):
 
     user_id: str
     """Its user: all of a user's preferences fall into one split."""
-    statement: Hashable
+    statement: str
     """Preferences with equal ones are near-duplicates and fall into one split."""
     facts: tuple[str, ...]
     """Its attribute type with each form of its value; who shares one falls into one split, with the exception of
@@ -47,7 +47,7 @@ def member(draft: Draft) -> Member:
     values = (" ".join(sorted(content_stems(form))) for form in (draft.target, *draft.aliases))
     return Member(
         draft.statement.user_id,
-        content_stems(said) or stems(said),
+        " ".join(sorted(content_stems(said)) or stems(said)),
         tuple(f"{attribute} = {value}" for value in values),
         draft.family,
     )
@@ -140,7 +140,7 @@ class _Groups:
         self._leader = {row.user_id: row.user_id for row in members}
         self._users = {user: [user] for user in self._leader}
         """The users of each group, by its leader."""
-        first: dict[Hashable, str] = {}
+        first: dict[str, str] = {}
         for row in members:
             self._join({row.user_id, first.setdefault(row.statement, row.user_id)})
         for pair in near:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
+import pyarrow as pa
 import pydantic
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
@@ -29,14 +33,17 @@ from pipeline.core.records import (
     content_id,
 )
 from pipeline.core.schemas import resolved
-from pipeline.core.tables import parquet_sink
+from pipeline.core.tables import parquet_sink, to_table
 from pipeline.core.wording import stems
 from pipeline.llm.client import Client
 from pipeline.validate.config import ReferenceConfig, RulesConfig, SplitConfig, ValidateConfig
-from pipeline.validate.difficulty import Asked, Encode, Yardstick, tag
+from pipeline.validate.difficulty import Asked, Encode, Yardstick, drawn, tag
 from pipeline.validate.rules import Reason, Violation, check_draft, missing_kinds
 from pipeline.validate.solving import Posed, Rates, solve_rates
 from pipeline.validate.splits import SPLITS, Dealt, Member, assign, member, near_duplicates
+from pipeline.validate.workers import InOrder
+
+T = TypeVar("T")
 
 EXPECTS: dict[QuestionKind, Literal["recall", "apply"]] = {
     QuestionKind.EXPLICIT: "recall",
@@ -50,7 +57,7 @@ EXPECTS: dict[QuestionKind, Literal["recall", "apply"]] = {
 _ORDER = {kind: i for i, kind in enumerate(QuestionKind)}
 
 CHUNK = 1024
-"""Drafts measured and written together."""
+"""Drafts read, or measured and written, together."""
 
 
 class Kept(NamedTuple):
@@ -72,8 +79,21 @@ class Kept(NamedTuple):
     """Whether the statement is an update that we wrote."""
     superseded_by: str | None = None
     """The draft that replaces it."""
-    rates: Mapping[int, Rates] = MappingProxyType({})
+    rates: Mapping[int, Rates] = {}
     """Solve rates by index of the question."""
+
+
+class Judged(NamedTuple):
+    """A draft by itself: what the rules say of it."""
+
+    kept: Kept | None
+    """The draft, where it is valid."""
+    rejected: Dropped | None
+    """The draft or the unreadable line, where it is not."""
+    id: str
+    """Id of the draft; empty for a line that is none."""
+    fact: tuple[str, ...]
+    """User, attribute type and target: the same user has each once. Empty for a line that is no draft."""
 
 
 class Checked(NamedTuple):
@@ -104,14 +124,14 @@ class Checked(NamedTuple):
         }
 
 
-def parse_drafts(lines: Iterable[bytes], schema: Mapping[str, Any]) -> Iterator[Draft | Dropped]:
+def parse_drafts(lines: Iterable[bytes], schema: Mapping[str, Any], first: int = 1) -> Iterator[Draft | Dropped]:
     """Each line as a Draft, or as a Dropped row whose detail names the line, the path in it and the broken rule.
 
     The schema is generated from the record, so a line that is a Draft as it stands (nothing converted) needs no second
-    look; only the others are held against the schema, which words the fault.
+    look; only the others are held against the schema, which words the fault. `first` is the number of the first line.
     """
     validator = Draft202012Validator(resolved(dict(schema)))
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=first):
         if not line.strip():
             continue
         try:
@@ -138,23 +158,62 @@ def _unreadable(text: str, detail: str) -> Dropped:
     return Dropped(id=content_id(text), stage="validate", reason=Reason.SCHEMA, detail=detail, row=text)
 
 
+def check_lines(
+    lines: Iterable[bytes], schema: Mapping[str, Any], config: ValidateConfig, in_order: InOrder = map
+) -> Checked:
+    """Apply the rules to every draft of a drafts.jsonl, a chunk at a time."""
+    judged = in_order(partial(_judge_lines, schema=schema, rules=config.rules), _chunks(enumerate(lines, start=1)))
+    return _collected(chain.from_iterable(judged), config.rules)
+
+
 def check(drafts: Iterable[Draft | Dropped], config: ValidateConfig) -> Checked:
     """Apply the rules to every draft."""
+    return _collected((_judge(draft, config.rules) for draft in drafts), config.rules)
+
+
+def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    waiting = iter(items)
+    while chunk := list(islice(waiting, CHUNK)):
+        yield chunk
+
+
+def _judge_lines(lines: Sequence[tuple[int, bytes]], schema: Mapping[str, Any], rules: RulesConfig) -> list[Judged]:
+    drafts = parse_drafts((line for _, line in lines), schema, first=lines[0][0])
+    return [_judge(draft, rules) for draft in drafts]
+
+
+def _judge(draft: Draft | Dropped, rules: RulesConfig) -> Judged:
+    if isinstance(draft, Dropped):
+        return Judged(None, draft, "", ())
+    fact = (draft.statement.user_id, *stems(draft.attribute_type), "=", *stems(draft.target))
+    violations = check_draft(draft, rules)
+    if any(violation.question is None for violation in violations):
+        return Judged(None, _rejected_draft(draft, violations), draft.id, fact)
+    return Judged(_keep(draft, _by_question(violations)), None, draft.id, fact)
+
+
+def _collected(judged: Iterable[Judged], rules: RulesConfig) -> Checked:
     rejected: list[Dropped] = []
     kept: dict[str, Kept] = {}
     seen: set[tuple[str, ...]] = set()
     drafts_in = 0
-    for draft in drafts:
+    for item in judged:
         drafts_in += 1
-        if isinstance(draft, Dropped):
-            rejected.append(draft)
-            continue
-        violations = [*_duplicate(draft, seen), *check_draft(draft, config.rules)]
-        if any(violation.question is None for violation in violations):
-            rejected.append(_rejected_draft(draft, violations))
-            continue
-        kept[draft.id] = _keep(draft, _by_question(violations))
+        if item.fact and item.fact in seen:
+            rejected.append(_repeated(item, rules))
+        elif item.kept is not None:
+            kept[item.id] = item.kept
+        elif item.rejected is not None:
+            rejected.append(item.rejected)
+        seen.add(item.fact)
     return _without_lone_updates(Checked(kept, rejected, drafts_in))
+
+
+def _repeated(item: Judged, rules: RulesConfig) -> Dropped:
+    """A draft whose user has its fact already, rejected for that before anything else."""
+    draft = Draft.model_validate_json(item.kept.draft if item.kept else item.rejected.row if item.rejected else "")
+    again = Violation(Reason.DUPLICATE, f"user already has {draft.attribute_type!r} = {draft.target!r}", None)
+    return _rejected_draft(draft, [again, *check_draft(draft, rules)])
 
 
 def without_guessable(checked: Checked, client: Client, config: ReferenceConfig, rules: RulesConfig) -> Checked:
@@ -211,34 +270,127 @@ def deal(kept: Mapping[str, Kept], encode: Encode, config: SplitConfig) -> Dealt
     return assign([item.member for item in kept.values()], config, _near(kept, encode, config))
 
 
-def release(
-    kept: Mapping[str, Kept],
-    splits: Mapping[str, Split],
-    query_licenses: Mapping[str, str],
-    encode: Encode,
-    config: ValidateConfig,
-) -> Iterator[tuple[Preference, list[Question]]]:
-    """The preferences by id, each with its questions by kind and text, difficulty measured."""
-    # An update names the value it replaces, so it would take the first rank from the very statement it is about.
-    pool = (item.statement for item in kept.values() if not item.is_update)
-    yardstick = Yardstick(pool, encode, config.difficulty)
-    ids = sorted(kept)
-    for start in range(0, len(ids), CHUNK):
-        rows = [kept[id_] for id_ in ids[start : start + CHUNK]]
-        drafts = [Draft.model_validate_json(item.draft) for item in rows]
-        places = [(d, i, item) for d, item in zip(drafts, rows, strict=True) for i in range(item.asked)]
-        places = [(draft, index, item) for draft, index, item in places if index not in item.bad]
+class Ready(NamedTuple):
+    """A valid draft with all that its rows rest on but what its texts say."""
+
+    draft: bytes
+    """The Draft as JSON."""
+    bad: frozenset[int]
+    """Indices of its rejected questions."""
+    rates: Mapping[int, Rates]
+    """Solve rates by index of the question."""
+    split: Split
+    """Split of its user."""
+    superseded_by: str | None
+    """The valid draft that replaces it."""
+
+
+@dataclass(frozen=True)
+class Releaser:
+    """Turns drafts into rows; the same for all chunks."""
+
+    pool: tuple[str, ...]
+    """Statements among which ranks are counted; see `Yardstick`."""
+    query_licenses: Mapping[str, str]
+    """Licences of the mined queries by id."""
+    encode: Encode
+    """Sentence encoder."""
+    config: ValidateConfig
+    """The validate section."""
+
+    @functools.cached_property
+    def _yardstick(self) -> Yardstick:
+        return Yardstick(self.pool, self.encode)
+
+    def rows(self, chunk: Sequence[Ready]) -> list[tuple[Preference, list[Question]]]:
+        """Each preference with its questions by kind and text, difficulty measured."""
+        drafts = [Draft.model_validate_json(item.draft) for item in chunk]
+        places = [
+            (draft, index, item)
+            for draft, item in zip(drafts, chunk, strict=True)
+            for index in range(len(draft.questions))
+            if index not in item.bad
+        ]
         asked = [Asked(d.questions[i].text, d.statement.self_contained, d.attribute_type) for d, i, _ in places]
         released: dict[str, list[Question]] = defaultdict(list)
-        for (draft, index, item), numbers in zip(places, yardstick.measure(asked), strict=True):
-            split = splits[draft.statement.user_id]
+        for (draft, index, item), numbers in zip(places, self._yardstick.measure(asked), strict=True):
             measured = _with_rates(numbers, item.rates.get(index))
-            question = _question(draft, draft.questions[index], measured, split, query_licenses, config)
+            question = _question(draft, draft.questions[index], measured, item.split, self.query_licenses, self.config)
             released[draft.id].append(question)
-        for draft in drafts:
-            questions = sorted(released[draft.id], key=lambda q: (_ORDER[q.kind], q.text))
-            replaced_by = draft.superseded_by if draft.superseded_by in kept else None
-            yield _preference(draft, splits[draft.statement.user_id], replaced_by), questions
+        return [
+            (
+                _preference(draft, item.split, item.superseded_by),
+                sorted(released[draft.id], key=lambda q: (_ORDER[q.kind], q.text)),
+            )
+            for draft, item in zip(drafts, chunk, strict=True)
+        ]
+
+    def tables(self, chunk: Sequence[Ready]) -> Tables:
+        """The rows by split, as Arrow tables, counted."""
+        counts: dict[str, Counter[str]] = {name: Counter() for name in ("split", "kind", "difficulty", "origin")}
+        rows = self.rows(chunk)
+        preferences: dict[Split, list[Preference]] = {split: [] for split in SPLITS}
+        questions: dict[Split, list[Question]] = {split: [] for split in SPLITS}
+        for preference, asked in rows:
+            preferences[preference.split].append(preference)
+            questions[preference.split] += asked
+            counts["split"][preference.split] += 1
+            for question in asked:
+                counts["kind"][question.kind.value] += 1
+                counts["difficulty"][question.difficulty] += 1
+                counts["origin"][f"{question.kind.value}:{question.origin}"] += 1
+        return Tables(
+            len(chunk),
+            {split: to_table(preferences[split], Preference) for split in SPLITS},
+            {split: to_table(questions[split], Question) for split in SPLITS},
+            counts,
+        )
+
+
+class Tables(NamedTuple):
+    """The rows of a chunk."""
+
+    drafts: int
+    """How many drafts they come from."""
+    preferences: dict[Split, pa.Table]
+    """Preferences by split."""
+    questions: dict[Split, pa.Table]
+    """Questions by split."""
+    counts: dict[str, Counter[str]]
+    """Preferences by split, questions by kind, difficulty and origin."""
+
+
+def releaser(
+    kept: Mapping[str, Kept], query_licenses: Mapping[str, str], encode: Encode, config: ValidateConfig
+) -> Releaser:
+    """What turns `kept` into rows."""
+    # An update names the value it replaces, so it would take the first rank from the very statement it is about.
+    pool = drawn((item.statement for item in kept.values() if not item.is_update), config.difficulty)
+    return Releaser(pool, query_licenses, encode, config)
+
+
+def _ready(kept: Mapping[str, Kept], splits: Mapping[str, Split]) -> Iterator[list[Ready]]:
+    """All drafts by id, in chunks."""
+    for ids in _chunks(sorted(kept)):
+        rows = [kept[id_] for id_ in ids]
+        yield [
+            Ready(
+                item.draft,
+                item.bad,
+                dict(item.rates),
+                splits[item.member.user_id],
+                item.superseded_by if item.superseded_by in kept else None,
+            )
+            for item in rows
+        ]
+
+
+def release(
+    kept: Mapping[str, Kept], splits: Mapping[str, Split], make: Releaser
+) -> Iterator[tuple[Preference, list[Question]]]:
+    """The preferences by id, each with its questions by kind and text, difficulty measured."""
+    for chunk in _ready(kept, splits):
+        yield from make.rows(chunk)
 
 
 def _near(kept: Mapping[str, Kept], encode: Encode, config: SplitConfig) -> list[tuple[str, str]]:
@@ -269,13 +421,6 @@ def _keep(draft: Draft, faults: Mapping[int, list[Violation]]) -> Kept:
         is_update=draft.origin == "template",
         superseded_by=draft.superseded_by,
     )
-
-
-def _duplicate(draft: Draft, seen: set[tuple[str, ...]]) -> Iterator[Violation]:
-    key = (draft.statement.user_id, *stems(draft.attribute_type), "=", *stems(draft.target))
-    if key in seen:
-        yield Violation(Reason.DUPLICATE, f"user already has {draft.attribute_type!r} = {draft.target!r}", None)
-    seen.add(key)
 
 
 def _by_question(violations: Iterable[Violation]) -> dict[int, list[Violation]]:
@@ -362,11 +507,12 @@ def _preference(draft: Draft, split: Split, superseded_by: str | None) -> Prefer
     )
 
 
-def write_dataset(out: Path, rows: Iterable[tuple[Preference, list[Question]]], total: int) -> dict[str, Any]:
+def write_dataset(
+    out: Path, kept: Mapping[str, Kept], splits: Mapping[str, Split], make: Releaser, in_order: InOrder = map
+) -> dict[str, Any]:
     """Write {preferences,questions}/<split>.parquet below `out`; returns what was written, counted."""
-    users: set[str] = set()
-    by: dict[str, Counter[str]] = {name: Counter() for name in ("split", "kind", "difficulty", "origin")}
-    with contextlib.ExitStack() as stack, progress("validate", total, "preferences") as advance:
+    by: dict[str, Counter[str]] = defaultdict(Counter)
+    with contextlib.ExitStack() as stack, progress("validate", len(kept), "preferences") as advance:
         sinks = {
             split: (
                 stack.enter_context(parquet_sink(out / "preferences" / f"{split}.parquet", Preference)),
@@ -374,15 +520,12 @@ def write_dataset(out: Path, rows: Iterable[tuple[Preference, list[Question]]], 
             )
             for split in SPLITS
         }
-        for preference, questions in rows:
-            preferences_sink, questions_sink = sinks[preference.split]
-            preferences_sink.write(preference)
-            users.add(preference.user_id)
-            by["split"][preference.split] += 1
-            for question in questions:
-                questions_sink.write(question)
-                by["kind"][question.kind.value] += 1
-                by["difficulty"][question.difficulty] += 1
-                by["origin"][f"{question.kind.value}:{question.origin}"] += 1
-            advance(1)
+        for tables in in_order(make.tables, _ready(kept, splits)):
+            for split, (preferences, questions) in sinks.items():
+                preferences.write_table(tables.preferences[split])
+                questions.write_table(tables.questions[split])
+            for name, counter in tables.counts.items():
+                by[name] += counter
+            advance(tables.drafts)
+    users = {item.member.user_id for item in kept.values()}
     return {"users": len(users), **{f"by_{name}": dict(sorted(counter.items())) for name, counter in by.items()}}

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.core.records import Difficulty
 from pipeline.validate.config import DifficultyConfig, ReferenceConfig
-from pipeline.validate.difficulty import Asked, Yardstick, hashed, tag
+from pipeline.validate.difficulty import Asked, Yardstick, drawn, hashed, tag
 
 CONFIG = DifficultyConfig(encoder="hashed", max_rank=4, min_overlap=0.3, pool_size=10)
 VOCABULARY = ["chess", "dog", "rome", "hobby", "play", "walk"]
@@ -20,7 +20,7 @@ def bag_of_words(texts: Sequence[str]) -> npt.NDArray[np.float32]:
 
 
 def measure(asked: list[Asked]) -> list[Difficulty]:
-    return Yardstick((item.statement for item in asked), bag_of_words, CONFIG).measure(asked)
+    return Yardstick(drawn((item.statement for item in asked), CONFIG), bag_of_words).measure(asked)
 
 
 def test_the_statement_a_question_fits_best_has_rank_one() -> None:
@@ -87,7 +87,9 @@ def test_with_solve_rates_the_tag_counts_what_is_solved_and_what_is_found(
 def test_a_statement_outside_the_pool_is_ranked_too() -> None:
     one = CONFIG.model_copy(update={"pool_size": 1})
     texts = ["I play chess.", "I walk my dog."]
-    found = [Yardstick(texts, bag_of_words, one).measure([Asked("Where can I walk?", t, "pet")])[0] for t in texts]
+    found = [
+        Yardstick(drawn(texts, one), bag_of_words).measure([Asked("Where can I walk?", t, "pet")])[0] for t in texts
+    ]
     assert {numbers.statement_rank for numbers in found} <= {1, 2}
     assert sorted(numbers.statement_pool for numbers in found) == [1, 2]
 

@@ -14,7 +14,7 @@ from pipeline.llm.testing import FakeEndpoint, fake_endpoint
 from pipeline.validate.config import ReferenceConfig, ValidateConfig
 from pipeline.validate.difficulty import hashed
 from pipeline.validate.solving import Posed, Rates, solve_rates, solves
-from pipeline.validate.stage import Checked, check, deal, release, without_guessable
+from pipeline.validate.stage import Checked, check, deal, release, releaser, without_guessable
 
 CONFIG = ReferenceConfig(role="reference", samples=1, max_tokens=8, max_guess_rate=0.5, min_solve_rate=0.5)
 CHESS = Posed("What is my hobby?", "In the evenings I play chess.", ("chess", "board games"))
@@ -86,7 +86,9 @@ def test_a_question_that_is_solved_without_the_statement_is_rejected_as_guessabl
     assert found.counts["rejected_by_reason"] == {"guessable": 1}
     assert found.counts["questions"] == {"in": 10, "out": 9, "rejected": 1}
     splits = deal(found.kept, hashed, config.split).splits
-    ((_, questions),) = release(found.kept, splits, {}, hashed, config.model_copy(update={"reference": CONFIG}))
+    ((_, questions),) = release(
+        found.kept, splits, releaser(found.kept, {}, hashed, config.model_copy(update={"reference": CONFIG}))
+    )
     assert [q.text for q in questions if q.kind is QuestionKind.PRODUCT] == ["Which book should I buy for my Sundays?"]
 
 
@@ -95,7 +97,9 @@ def test_the_rates_are_published_with_the_questions_of_the_target_kinds(
 ) -> None:
     found = checked(draft, config, tmp_path, "nothing")
     splits = deal(found.kept, hashed, config.split).splits
-    ((_, questions),) = release(found.kept, splits, {}, hashed, config.model_copy(update={"reference": CONFIG}))
+    ((_, questions),) = release(
+        found.kept, splits, releaser(found.kept, {}, hashed, config.model_copy(update={"reference": CONFIG}))
+    )
     rates = {q.expects: (q.measured.solve_rate_with, q.measured.solve_rate_without) for q in questions}
     assert rates == {"recall": (1.0, 0.0), "apply": (1.0, 0.0), "abstain": (None, None)}
 

@@ -10,10 +10,12 @@ import pytest
 from pipeline.core.records import Draft, DraftQuestion, Dropped, Preference, Question, QuestionKind
 from pipeline.core.schemas import generated
 from pipeline.core.tables import read_parquet
+from pipeline.validate import stage
 from pipeline.validate.config import ValidateConfig
 from pipeline.validate.difficulty import hashed
 from pipeline.validate.splits import SPLITS
-from pipeline.validate.stage import check, deal, parse_drafts, release, write_dataset
+from pipeline.validate.stage import check, check_lines, deal, parse_drafts, release, releaser, write_dataset
+from pipeline.validate.workers import processes
 
 SCHEMA = generated()["draft.schema.json"]
 Released = tuple[Preference, list[Question]]
@@ -21,7 +23,7 @@ Released = tuple[Preference, list[Question]]
 
 def released(drafts: Iterable[Draft | Dropped], licenses: dict[str, str], config: ValidateConfig) -> list[Released]:
     kept = check(drafts, config).kept
-    return list(release(kept, deal(kept, hashed, config.split).splits, licenses, hashed, config))
+    return list(release(kept, deal(kept, hashed, config.split).splits, releaser(kept, licenses, hashed, config)))
 
 
 def test_rows_in_are_rows_out_plus_rejected(
@@ -140,15 +142,38 @@ def test_no_draft_gives_an_empty_dataset(config: ValidateConfig) -> None:
     assert released([], {}, config) == []
 
 
+def written(drafts: list[Draft], config: ValidateConfig, out: Path, count: int) -> dict[str, Any]:
+    """What the stage writes with `count` processes, and what it reports."""
+    lines = [draft.model_dump_json().encode() for draft in drafts]
+    with processes(count) as in_order:
+        checked = check_lines(lines, SCHEMA, config, in_order)
+        splits = deal(checked.kept, hashed, config.split).splits
+        make = releaser(checked.kept, {}, hashed, config)
+        return {**checked.counts, **write_dataset(out, checked.kept, splits, make, in_order)}
+
+
 def test_the_written_dataset_is_the_released_one(
     draft: Callable[..., Draft], config: ValidateConfig, tmp_path: Path
 ) -> None:
-    rows = released([draft(f"u{i}") for i in range(12)], {}, config)
-    counts = write_dataset(tmp_path, rows, total=12)
+    drafts = [draft(f"u{i}") for i in range(12)]
+    rows = released(drafts, {}, config)
+    counts = written(drafts, config, tmp_path, 1)
     preferences = [p for s in SPLITS for p in read_parquet(tmp_path / "preferences" / f"{s}.parquet", Preference)]
     questions = [q for s in SPLITS for q in read_parquet(tmp_path / "questions" / f"{s}.parquet", Question)]
-    assert sorted(p.id for p in preferences) == [p.id for p, _ in rows]
-    assert {q.id for q in questions} == {q.id for _, asked in rows for q in asked}
+    assert sorted(preferences, key=lambda p: p.id) == [p for p, _ in rows]
+    assert {q.id: q for q in questions} == {q.id: q for _, asked in rows for q in asked}
     assert counts["users"] == 12
     assert sum(counts["by_kind"].values()) == len(questions)
     assert all(p.split == s for s in SPLITS for p in read_parquet(tmp_path / f"preferences/{s}.parquet", Preference))
+
+
+def test_the_bytes_do_not_depend_on_how_many_processes_there_are(
+    draft: Callable[..., Draft], config: ValidateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafts = [draft(f"u{i}", text=f"In the evenings I play chess with {i} friends.") for i in range(60)]
+    drafts += [drafts[0], draft("u1", target="tennis")]
+    alone = written(drafts, config, tmp_path / "one", 1)
+    monkeypatch.setattr(stage, "CHUNK", 7)
+    assert written(drafts, config, tmp_path / "two", 2) == alone
+    for path in sorted((tmp_path / "one").rglob("*.parquet")):
+        assert (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes() == path.read_bytes()
