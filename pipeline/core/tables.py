@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import tempfile
@@ -56,16 +57,36 @@ def _arrow_type(annotation: Any) -> pa.DataType:
     return _SCALARS[annotation]
 
 
-def _to_arrow(value: Any) -> Any:
-    if type(value) in _SCALARS:  # by far the most common
-        return value
-    if isinstance(value, BaseModel):
-        return {name: _to_arrow(getattr(value, name)) for name in type(value).model_fields}
-    if isinstance(value, dict):
-        return [{"key": key, "value": _to_arrow(item)} for key, item in sorted(value.items())]
-    if isinstance(value, tuple):
-        return [_to_arrow(item) for item in value]
-    return value.value if isinstance(value, Enum) else value
+def _to_arrow(row: Record) -> dict[str, Any]:
+    """`row` as plain values, enums by their value, mappings as lists of pairs."""
+    plain = row.model_dump(mode="json")
+    _pair_mappings(plain, type(row))
+    return plain
+
+
+def _pair_mappings(plain: dict[str, Any], record: type[BaseModel]) -> None:
+    for name, inner in _mapping_fields(record).items():
+        value = plain[name]
+        if inner is None:
+            plain[name] = [{"key": key, "value": item} for key, item in sorted(value.items())]
+        elif isinstance(value, list):
+            for item in value:
+                _pair_mappings(item, inner)
+        elif value is not None:
+            _pair_mappings(value, inner)
+
+
+@functools.cache
+def _mapping_fields(record: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Fields of `record` that are a mapping (None) or hold records with one, alone or in a tuple (their class)."""
+    found: dict[str, type[BaseModel] | None] = {}
+    for name, info in record.model_fields.items():
+        for part in (info.annotation, *get_args(info.annotation)):
+            if get_origin(part) is dict:
+                found[name] = None
+            elif isinstance(part, type) and issubclass(part, BaseModel) and _mapping_fields(part):
+                found[name] = part
+    return found
 
 
 def _from_arrow(value: Any, annotation: Any) -> Any:

@@ -37,13 +37,13 @@ def stem(word: str) -> str:
     return word
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=16384)
 def stems(text: str) -> tuple[str, ...]:
     """The stems of all words of `text`, in order."""
     return tuple(stem(word) for word in words(text))
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=16384)
 def content_stems(text: str) -> frozenset[str]:
     """The stems of the words of `text` that carry content."""
     return frozenset(stem(word) for word in words(text) if word not in FUNCTION_WORDS)

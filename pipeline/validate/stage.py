@@ -56,7 +56,7 @@ EXPECTS: dict[QuestionKind, Literal["recall", "apply"]] = {
 
 _ORDER = {kind: i for i, kind in enumerate(QuestionKind)}
 
-CHUNK = 1024
+CHUNK = 512
 """Drafts read, or measured and written, together."""
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+from itertools import islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,8 +15,10 @@ from pipeline.core.records import RELEASED, ClusterMember, Dropped, Evidence, Pr
 from pipeline.core.tables import (
     arrow_schema,
     atomic_write,
+    parquet_sink,
     read_jsonl,
     read_parquet,
+    to_table,
     write_jsonl,
     write_parquet,
 )
@@ -40,6 +43,20 @@ def preference(text: str, prompts: dict[str, str]) -> Preference:
         split="train",
         provenance=Provenance(model="m", prompts=prompts, samples=1),
     )
+
+
+def test_row_groups_do_not_depend_on_how_rows_are_shared_out_among_tables(tmp_path: Path) -> None:
+    rows = [dropped(number) for number in range(25)]
+    for name, sizes in (("one", [25]), ("many", [3, 0, 11, 11]), ("rows", [])):
+        with parquet_sink(tmp_path / name, Dropped, rows_per_group=10) as sink:
+            given = iter(rows)
+            for size in sizes:
+                sink.write_table(to_table(islice(given, size), Dropped))
+            for row in given:
+                sink.write(row)
+        assert sink.rows == 25
+    assert pq.ParquetFile(tmp_path / "many").num_row_groups == 3
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "many").read_bytes() == (tmp_path / "rows").read_bytes()
 
 
 def dropped(number: int) -> Dropped:
