@@ -15,7 +15,7 @@ from pipeline.generate.controls import rotated
 from pipeline.generate.topics import Topic
 from pipeline.llm.client import Client, Estimate
 from pipeline.llm.messages import Reply, Request
-from pipeline.llm.prompts import Prompt, load_prompt
+from pipeline.llm.prompts import Example, Prompt, load_prompt
 
 K = QuestionKind
 Read = Callable[[dict[str, Any], Topic], list[DraftQuestion]]
@@ -115,7 +115,12 @@ class Writer:
     def _request(self, topic: Topic, task: Task, prompt: Prompt, repeat: int) -> Request:
         known = _variables(topic, repeat)
         values = {name: known[name] for name in prompt.variables}
-        return Request(prompt.render(values), task.schema(prompt.schema, topic), self._max_tokens, repeat)
+        messages = prompt.render(values, self.examples(prompt, values))
+        return Request(messages, task.schema(prompt.schema, topic), self._max_tokens, repeat)
+
+    def examples(self, prompt: Prompt, values: Mapping[str, str]) -> Sequence[Example]:
+        """The worked examples that are shown: all, always the same, so that a prefix cache holds them."""
+        return prompt.examples
 
 
 def _variables(topic: Topic, repeat: int) -> Mapping[str, str]:
