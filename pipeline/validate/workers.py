@@ -37,7 +37,7 @@ def processes(count: int) -> Iterator[InOrder]:
     if count == 1:
         yield map
         return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin) as pool:
+    with _one_thread_each(), ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin) as pool:
 
         def in_order(do: Callable[[T], R], chunks: Iterable[T], /) -> Iterator[R]:
             under_way: deque[Future[R]] = deque()
@@ -49,6 +49,19 @@ def processes(count: int) -> Iterator[InOrder]:
                 yield under_way.popleft().result()
 
         yield in_order
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started here multiply matrices with one thread: two that each use all cores wait for each other."""
+    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(before, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({name: value} if value is not None else {})
 
 
 def _begin() -> None:
