@@ -14,8 +14,9 @@ from pipeline.importers import prefeval, upqa
 from pipeline.importers.records import LICENSE, Imported, drafts, read_records
 from pipeline.validate.config import DifficultyConfig, RulesConfig, SplitConfig, ValidateConfig
 from pipeline.validate.difficulty import Encode
+from pipeline.validate.rows import deal, release, releaser
 from pipeline.validate.splits import SPLITS, member
-from pipeline.validate.stage import Kept, deal, release, releaser
+from pipeline.validate.stage import Kept
 
 Format = Literal["upqa", "prefeval"]
 R = TypeVar("R", Preference, Question)

@@ -39,7 +39,8 @@ def validate(
     from pipeline.llm.config import load_llm
     from pipeline.validate.config import ValidateConfig
     from pipeline.validate.difficulty import hashed
-    from pipeline.validate.stage import check_lines, deal, releaser, without_guessable, write_dataset
+    from pipeline.validate.rows import deal, releaser, write_dataset
+    from pipeline.validate.stage import check_lines, without_guessable
     from pipeline.validate.workers import cores, processes
 
     config = load_section(params, "validate", ValidateConfig)

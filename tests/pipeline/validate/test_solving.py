@@ -13,8 +13,9 @@ from pipeline.llm.config import load_llm
 from pipeline.llm.testing import FakeEndpoint, fake_endpoint
 from pipeline.validate.config import ReferenceConfig, ValidateConfig
 from pipeline.validate.difficulty import hashed
+from pipeline.validate.rows import deal, release, releaser
 from pipeline.validate.solving import Posed, Rates, solve_rates, solves
-from pipeline.validate.stage import Checked, check, deal, release, releaser, without_guessable
+from pipeline.validate.stage import Checked, check, without_guessable
 
 CONFIG = ReferenceConfig(role="reference", samples=1, max_tokens=8, max_guess_rate=0.5, min_solve_rate=0.5)
 CHESS = Posed("What is my hobby?", "In the evenings I play chess.", ("chess", "board games"))

@@ -13,8 +13,9 @@ from pipeline.core.tables import read_parquet
 from pipeline.validate import stage
 from pipeline.validate.config import ValidateConfig
 from pipeline.validate.difficulty import hashed
+from pipeline.validate.rows import deal, release, releaser, write_dataset
 from pipeline.validate.splits import SPLITS
-from pipeline.validate.stage import check, check_lines, deal, parse_drafts, release, releaser, write_dataset
+from pipeline.validate.stage import check, check_lines, parse_drafts
 from pipeline.validate.workers import processes
 
 SCHEMA = generated()["draft.schema.json"]
