@@ -32,6 +32,7 @@ from pipeline.llm.client import Client
 from pipeline.llm.config import LLMConfig, load_llm
 from pipeline.llm.prompts import Example, Prompt
 from pipeline.validate.config import RulesConfig, ValidateConfig
+from pipeline.validate.workers import cores
 
 SHOWN = 4
 """Examples that are shown where not all are."""
@@ -116,7 +117,9 @@ def _settings(role: str, folder: Path, temperature: float | None) -> LLMConfig:
     chosen = settings.role(role)
     if temperature is not None:
         chosen = chosen.model_copy(update={"sampling": chosen.sampling.model_copy(update={"temperature": temperature})})
-    return settings.model_copy(update={"cache": folder / "calls.sqlite", "roles": {role: chosen}})
+    # Threads without a core of their own wait for each other; the replies are the same.
+    local = settings.local.model_copy(update={"threads": min(settings.local.threads, cores())})
+    return settings.model_copy(update={"cache": folder / "calls.sqlite", "roles": {role: chosen}, "local": local})
 
 
 def _claim(
