@@ -108,7 +108,7 @@ def _accepted(
                 composer.add(item.topic, item.questions)
             if repeat in (0, samples - 1):
                 suffix = f".best_of_{repeat + 1}" if samples > 1 else ""
-                claims.append(_claim(f"{name}{suffix}", composer, topics, seconds, replies, temperature))
+                claims += _claims(f"{name}{suffix}", composer, topics, seconds, replies, temperature)
     return claims
 
 
@@ -122,21 +122,22 @@ def _settings(role: str, folder: Path, temperature: float | None) -> LLMConfig:
     return settings.model_copy(update={"cache": folder / "calls.sqlite", "roles": {role: chosen}, "local": local})
 
 
-def _claim(
+def _claims(
     name: str, composer: Composer, topics: Sequence[Topic], seconds: float, replies: int, temperature: float | None
-) -> Claim:
+) -> list[Claim]:
     kinds = [question.kind.value for topic in topics for question in composer.written(topic)]
     n = len(topics) * len(TARGET_KINDS[1:])
     extra: dict[str, Any] = {
-        "seconds": round(seconds, 1),
         "replies": replies,
         "temperature": temperature,
         "accepted": {kind.value: kinds.count(kind.value) for kind in TARGET_KINDS[1:]},
         "rejected_by_rule": dict(composer.rejections.most_common()),
     }
     low, high = wilson(len(kinds), n)
-    extra["cells"] = {"accepted": [len(kinds) / n, low, high]}
-    return Claim(f"choices.{name}", len(kinds) / n, "share", low, high, n, "fields with an accepted sample", extra)
+    return [
+        Claim(f"choices.{name}", len(kinds) / n, "share", low, high, n, "fields with an accepted sample", extra),
+        Claim(f"choices.{name}.seconds", seconds, "s", None, None, replies, "for all replies, none cached"),
+    ]
 
 
 def _types(statements: Sequence[Statement], rules: RulesConfig) -> list[Claim]:
