@@ -1,7 +1,9 @@
 """How accurate the judges are on hand-labelled replies, and how long judging takes.
 
 python -m benchmarks.judges            measures on the test part, writes benchmarks/results/judges.json
-python -m benchmarks.judges --fit      first fits editing/judges/embedding_head.json, prints thresholds for params.yaml
+python -m benchmarks.judges --fit      only fits editing/judges/embedding_head.json, prints thresholds for params.yaml
+python -m benchmarks.judges --writers  measures on each writer of development replies what the others' replies teach,
+                                       writes results/judges_writers.json
 python -m benchmarks.judges --timing   also judges 10,000 answers
 python -m benchmarks.judges --fresh    measures on the replies held apart instead, writes results/judges_fresh.json
 """
@@ -12,15 +14,12 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from benchmarks.claims import Claim, write
+from benchmarks.judge_head import fit, rulings_on_writers_left_out
 from editing.judges.base import Item, Ruling
 from editing.judges.calibration import FRESH, LabelledReply, read_calibration
 from editing.judges.config import JudgeConfig
-from editing.judges.embedding import FEATURES, HEAD, EmbeddingJudge, group_of
 from editing.judges.registry import judge_sha256, load_judge
 from editing.metrics.bootstrap import Plan
 from editing.metrics.estimate import Estimate
@@ -28,20 +27,13 @@ from editing.metrics.scores import count, share_estimates
 from pipeline.core.config import load_section
 from pipeline.core.progress import console
 from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS
-from pipeline.core.tables import write_json
-
-FOLDS = 10
-REGULARISATION = 0.3
-"""Inverse strength of the L2 penalty, chosen by cross-validation on the development part."""
-MAX_FALSE_ACCEPT = 0.05
-"""Thresholds keep cross-validated false accepts on the development part below this, half of the goal of 0.10, because
-replies of models are stranger than ours."""
 
 
 def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fit", action="store_true", help="fit the embedding judge on the development part first")
+    parser.add_argument("--fit", action="store_true", help="fit the embedding judge on the development part")
+    parser.add_argument("--writers", action="store_true", help="measure on development writers left out of the fit")
     parser.add_argument("--timing", action="store_true", help="also time judging 10,000 answers")
     parser.add_argument("--fresh", action="store_true", help="measure on the replies held apart, and nothing else")
     arguments = parser.parse_args()
@@ -51,6 +43,10 @@ def main() -> None:
         return
     if arguments.fit:
         fit(config)
+        return
+    if arguments.writers:
+        writers(config)
+        return
     rows = list(read_calibration("test"))
     claims: list[Claim] = []
     for name, rule in judges(config).items():
@@ -72,6 +68,21 @@ def fresh(config: JudgeConfig) -> None:
         for suffix, own in parts.items():
             claims += measure(name, rule, own, config, prefix=f"judge.fresh{suffix}")
     write("judges_fresh", "python -m benchmarks.judges --fresh", claims)
+
+
+def writers(config: JudgeConfig) -> None:
+    """Claims about the judge `embedding` on development replies whose writer it was not fitted on."""
+    rows, rulings = rulings_on_writers_left_out(config)
+    targets = [i for i, row in enumerate(rows) if row.kind in TARGET_KINDS]
+    parts = {"": targets, ".controls": [i for i, row in enumerate(rows) if row.kind not in TARGET_KINDS]}
+    parts |= {f".{writer}": [i for i in targets if rows[i].writer == writer] for writer in {row.writer for row in rows}}
+    claims: list[Claim] = []
+    for suffix, places in sorted(parts.items()):
+        own = [rulings[i] for i in places]
+        claims += measure(
+            "embedding", lambda _, own=own: own, [rows[i] for i in places], config, prefix=f"judge.writers{suffix}"
+        )
+    write("judges_writers", "python -m benchmarks.judges --writers", claims)
 
 
 def judges(config: JudgeConfig) -> dict[str, Callable[[Sequence[Item]], list[Ruling]]]:
@@ -136,57 +147,6 @@ def claim(name: str, estimate: Estimate, config: JudgeConfig, judge: str) -> Cla
         estimate.n,
         extra={"judge_sha256": sha256},
     )
-
-
-def fit(config: JudgeConfig) -> None:
-    """Fit the weights on the development part, write them, and print cross-validated thresholds for params.yaml."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold
-    from sklearn.preprocessing import StandardScaler
-
-    judge = load_judge("embedding", config)
-    assert isinstance(judge, EmbeddingJudge)
-    rows = list(read_calibration("development"))
-    items = [row.item() for row in rows]
-    undecided = [i for i, item in enumerate(items) if judge.by_words(item) is None]
-    features = judge.features([items[i] for i in undecided])
-    labels = np.array([rows[i].label == "correct" for i in undecided])
-    preferences = np.array([rows[i].preference for i in undecided])
-    groups = np.array([group_of(items[i]) for i in undecided])
-    heads = {}
-    for name in ("recall", "apply"):
-        own = np.flatnonzero(groups == name)
-        probabilities = np.zeros(len(own))
-        for train, held_out in GroupKFold(FOLDS).split(own, groups=preferences[own]):
-            scaler = StandardScaler().fit(features[own[train]])
-            model = LogisticRegression(C=REGULARISATION).fit(scaler.transform(features[own[train]]), labels[own[train]])
-            probabilities[held_out] = model.predict_proba(scaler.transform(features[own[held_out]]))[:, 1]
-        wrong = sum(row.label == "incorrect" and group_of(row.item()) == name for row in rows)
-        console.print(f"{name}: threshold {_threshold(probabilities, labels[own], wrong):.2f}, {len(own)} replies")
-        scaler = StandardScaler().fit(features[own])
-        model = LogisticRegression(C=REGULARISATION).fit(scaler.transform(features[own]), labels[own])
-        heads[name] = {
-            "mean": scaler.mean_.round(5).tolist(),
-            "scale": scaler.scale_.round(5).tolist(),
-            "weights": model.coef_[0].round(5).tolist(),
-            "bias": round(float(model.intercept_[0]), 5),
-        }
-    write_json(HEAD, {"features": FEATURES, "fitted_on": "development part of calibration.jsonl", "heads": heads})
-
-
-def _threshold(probabilities: Any, labels: Any, wrong: int) -> float:
-    """The middle of the thresholds with the best accuracy among those with few enough false accepts.
-
-    `wrong` counts all incorrect replies of the group, those that words decide included.
-    """
-    grid = np.arange(0.3, 0.9, 0.01)
-    accuracy = [
-        float(((probabilities >= t) == labels).mean())
-        if ((probabilities >= t) & ~labels).sum() <= MAX_FALSE_ACCEPT * wrong
-        else 0.0
-        for t in grid
-    ]
-    return float(np.median(grid[np.array(accuracy) == max(accuracy)]))
 
 
 def timing(config: JudgeConfig) -> Claim:

@@ -29,6 +29,8 @@ class LabelledReply(Record):
     """Key of the preference; all its replies are on one side of the split."""
     split: Literal["development", "test", "fresh"]
     """development: thresholds and weights are chosen on it; test: figures are reported on it; fresh: see FRESH."""
+    writer: str = "first"
+    """Who wrote and labelled the reply; development replies come from several hands."""
     kind: QuestionKind
     """Kind of the question."""
     statement: str

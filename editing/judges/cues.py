@@ -77,6 +77,7 @@ BENIGN = re.compile(
         r"(?:wouldn't|would not) be surpris\w+",
         "(?:i'm|am) not mistaken",
         "not sure why",
+        *("nothing (?:beats|better than|like)", r"never (?:\w+ )?(?:more|less) than", "without (?:my|your)"),
     )
 )
 """Phrases with a negator in them that deny nothing."""
@@ -94,6 +95,7 @@ PAST = re.compile(
         *("used to", "formerly", "previously", "no longer", "in the past", "at one time", "former"),
         *("(?:was|were) once", "once (?:was|were|loved|liked)", "gave up", "given up", "quit", "stopped"),
         "(?:moved on|switched|changed) from",
+        *("(?:grown )?tired of", "gone off", "fed up with"),
     )
 )
 """Before a mention, in its clause: it held once."""
@@ -105,9 +107,14 @@ TURNED = re.compile(
         "you (?:now|actually|really|currently|have since|prefer|switched|changed)",
         *("you'd rather", _NOW, "switched to", "changed to", "moved on", "that was", "that has changed"),
         "(?:it's|it is|that's) (?:now|actually|really)",
+        "you've gone off",
     )
+    + r"|\byou(?:'ve)? never (?:cared|liked|loved|enjoyed)\b"
 )
 """After a mention, in its sentence: something else holds instead."""
+
+LEFT_OUT = re.compile(r"\b(?:skip|omit|drop|forget|leave) (?:it|them|that|those|this)\b")
+"""After a mention, in its sentence: what was mentioned is to be left out."""
 
 TAKEN_BACK = re.compile(
     "^(?:"
@@ -139,13 +146,31 @@ SELF = re.compile(
 )
 """The speaker talks about itself."""
 
+MACHINE = re.compile(
+    one_of(
+        r"(?:i am|i'm|as|being) (?:just |only |merely )?an? (?:\w+ )?"
+        "(?:ai|language model|model|assistant|program|machine|computer|bot|chatbot|robot)",
+        r"i (?:do not|don't) (?:eat|drink|sleep|travel|have an? \w+)",
+    )
+)
+"""The speaker says that it is a machine."""
+
+CROWD = re.compile(
+    one_of(
+        r"(?:many|most|some|lots of|plenty of|other|few|a lot of|thousands of|millions of) (?:\w+ ){0,2}?"
+        "(?:people|folks|users|persons|adults|families|students|of them|others)",
+        *(r"(?:\w+ )?per ?cent of", r"(?:one|\d+) in \w+", "people (?:who|often|say|like|love|avoid)"),
+    )
+)
+"""A crowd is spoken of."""
+
 OTHERS = re.compile(
     one_of(
         r"(?:many|most|some|lots of|plenty of|other|few|a lot of|thousands of|millions of) (?:\w+ ){0,2}?"
         "(?:people|folks|users|persons|adults)",
         *("people", "everyone", "everybody", "someone", "somebody", "others"),
         *("he", "she", "they", "he's", "she's", "they're"),
-        rf"your (?:\w+ )?(?:{'|'.join(_RELATIVES)})",
+        rf"your (?:\w+ )?(?:{'|'.join(_RELATIVES)})(?! (?:tongue|language))",
     )
 )
 """Somebody else is spoken of."""
@@ -177,6 +202,9 @@ AFFIRMED = re.compile(
 )
 """The user is said to like or do something."""
 
+UNBOTHERED = re.compile(r"\b(?:don't|do not|never|doesn't|does not) (?:dislike|hate|mind|trouble|bother)\b")
+"""A dislike is denied of the user."""
+
 DENIES_USER = re.compile(
     r"\byou (?:really |simply |certainly |clearly )?"
     r"(?:don't|do not|never|aren't|are not|hate|dislike|can't stand|cannot stand|"
@@ -195,9 +223,18 @@ REFUSAL = re.compile(
         r"(?:you )?(?:haven't|have not|never) (?:told|mentioned|shared)",
         r"could you (?:please )?(?:tell|share|provide)",
         "no idea",
+        *("no way of (?:knowing|telling)", r"(?:can't|cannot|can not) (?:assist|judge)"),
+        r"don't have (?:\w+ )?(?:access|information)",
     )
 )
 """The answer says that it does not know, or that it is a machine."""
 
-GRADE = re.compile(r"\b(?:grade|verdict|score|judg\w+|rating)\s*[:=]|\[\[|</?\w+>", re.IGNORECASE)
+GRADE = re.compile(
+    r"\b(?:grade|verdict|score|judg\w+|rating)\s*[:=]|\[\[|</?\w+>"
+    r"|\b(?:reply|answer|response)(?: \w+)?(?: \w+)? (?:is (?:right|correct|accurate)|(?:\w+ )?matches|was checked)",
+    re.IGNORECASE,
+)
 """A line that tries to give a verdict, in the text as written."""
+
+NAME = re.compile(r"\s+(?!(?:I|I'm|AI)\b)[A-Z]\w+")
+"""After a capitalised mention of a value that is no name, as written: both are part of one ("Calligraphy Lane")."""

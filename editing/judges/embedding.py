@@ -10,36 +10,60 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from editing.judges.base import RECALL_KINDS, Item, Ruling
+from editing.judges import cues
+from editing.judges.base import APPLY_KINDS, RECALL_KINDS, Item, Ruling
 from editing.judges.exact import ExactConfig, ExactJudge, rule_control
 from editing.judges.parts import speaking
 from editing.judges.reading import Sentence, Stance, is_negative, refused, sentences
 from editing.judges.restrictions import Respect, respect
 from pipeline.core.config import Section
+from pipeline.core.wording import content_stems
 from pipeline.embedding import Vectors
 
 Encode = Callable[[Sequence[str]], Vectors]
 """Texts to unit-length vectors, shape (n, d)."""
 
+Vector = npt.NDArray[np.float32]
+"""One vector, shape (d,), or numbers in single precision, shape (n,)."""
+
 HEAD = Path(__file__).with_name("embedding_head.json")
 """Weights of the logistic regressions, by group of kinds."""
 VALUES = Path(__file__).with_name("values.txt")
 """Values the answer is contrasted with."""
-FEATURES = ("target", "statement", "contrast", "shift", "pull", "respected")
-"""Nearness to the target; to the statement; to the target more than to other values; of the answer to the question with
-the statement more than to the question alone; of question and answer to the target more than the question alone;
-whether a restriction is in force and kept."""
+FEATURES = (
+    *("target", "statement", "contrast", "pull", "beyond", "neighbours", "rank"),
+    *("shift", "target beyond", "statement beyond", "profile"),
+    *("respected", "against", "negator", "new words", "on question", "statement on question", "target on question"),
+    "nearest other",
+)
+"""What the answer's sentences and the whole answer are near to.
+
+Nearness of the nearest sentence: "target"; "statement"; "contrast": to the target more than to the NEAR_VALUES nearest
+other values; "nearest other": to the nearest of these. Of question and answer together, beyond the question alone:
+"pull": to the target more than to other values. Of the answer without what it shares with the question: "beyond": to
+the target more than to other values, and "neighbours": than to values like it; "rank": how many other values are
+nearer; "target beyond", "statement beyond": cosine to what target and statement do not share with the question;
+"profile": how alike answer and statement are in their nearness to all values. "shift": of the answer to the question
+with the statement more than to the question alone. "respected": a restriction is in force and kept; "against": the
+preference is a dislike; "negator", "new words": a word denies, words that neither statement nor question has; the rest:
+nearness of answer, statement and target to the question.
+"""
+CONTROL_FEATURES = ("target", "statement", "rank", "shift")
+"""What the head of the controls reads."""
 NEAR_VALUES = 3
-"""So many of the nearest other values make the contrast."""
+"""So many of the nearest other values make a contrast."""
 SAME_VALUE = 0.7
 """Values this near to the user's own (cosine) are no contrast to it."""
+LIKE_VALUE = 0.35
+"""Values at least this near to the user's own are its neighbours."""
 
 
 class EmbeddingConfig(Section):
@@ -104,32 +128,29 @@ class EmbeddingJudge:
         kept, reason = speaking(item, respect(sentences(item.reply), item), self.exact.list_items_recall)
         return kept[: self.config.max_sentences], reason
 
-    def features(self, items: Sequence[Item]) -> npt.NDArray[np.float64]:
-        """FEATURES of every item, shape (items, features)."""
-        parts = [[sentence.text for sentence in self.parts(item)[0]] for item in items]
-        whole = [" ".join(texts) for texts in parts]
-        wanted = [
-            {
-                *texts,
-                text,
-                item.statement,
-                item.question,
-                f"{item.statement} {item.question}",
-            }
-            | set(item.targets)
-            for item, texts, text in zip(items, parts, whole, strict=True)
-        ]
-        texts = sorted(set().union(*wanted))
+    def features(self, items: Sequence[Item]) -> tuple[npt.NDArray[np.float64], Vectors]:
+        """FEATURES of every item, shape (items, features), and the vector of its answer, shape (items, d)."""
+        parts = [self.parts(item)[0] for item in items]
+        whole = [" ".join(sentence.text for sentence in found) for found in parts]
+        texts = {text for item in items for text in (item.statement, item.question, _told(item), *item.targets)}
+        texts |= {sentence.text for found in parts for sentence in found} | set(whole)
+        ordered = sorted(texts)
         values, encode = self.encode
-        vectors = dict(zip(texts, encode(texts), strict=True))
-        rows = [_features(*row, vectors, values()) for row in zip(items, parts, whole, strict=True)]
-        return np.array(rows, dtype=np.float64).reshape(len(items), len(FEATURES))
+        vectors = dict(zip(ordered, encode(ordered), strict=True))
+        around = functools.lru_cache(maxsize=256)(lambda item: _around(item, vectors, values()))
+        rows = []
+        for item, found, text in zip(items, parts, whole, strict=True):
+            own = np.stack([vectors[each] for each in (*(sentence.text for sentence in found), text)])
+            rows.append(_features(item, found, own, around(replace(item, reply=""))))
+        replies = np.array([vectors[text] for text in whole], dtype=np.float32)
+        return np.array(rows, dtype=np.float64).reshape(len(items), len(FEATURES)), replies
 
     def _probabilities(self, items: Sequence[Item]) -> list[float]:
         if not items:
             return []
         heads = _heads()
-        return [round(heads[group_of(item)](row), 4) for item, row in zip(items, self.features(items), strict=True)]
+        rows = zip(items, *self.features(items), strict=True)
+        return [round(heads[group_of(item)](features, reply), 4) for item, features, reply in rows]
 
     def _by_score(self, item: Item, probability: float) -> Ruling:
         if item.is_control:
@@ -141,32 +162,101 @@ class EmbeddingJudge:
 
 
 def group_of(item: Item) -> str:
-    """Which logistic regression an item is for; a control is asked whether the answer gives the target back."""
-    return "recall" if item.kind in RECALL_KINDS or item.is_control else "apply"
+    """Which logistic regression an item is for; that of the controls says whether the target shows up."""
+    if item.is_control:
+        return "control"
+    return "recall" if item.kind in RECALL_KINDS else "apply"
 
 
-def _features(
-    item: Item, parts: list[str], whole: str, vectors: dict[str, npt.NDArray[np.float32]], values: Vectors
-) -> list[float]:
-    own = np.stack([vectors[text] for text in (*parts, whole)])  # (parts + 1, d)
-    targets = np.stack([vectors[target] for target in item.targets])  # (targets, d)
+@dataclass(frozen=True)
+class _Around:
+    """What an answer is held against: question, statement and target in the space of the values."""
+
+    question: Vector
+    statement: Vector
+    told: Vector
+    """The statement and the question in one text."""
+    targets: Vectors
+    values: Vectors
+    """Other values, shape (n, d)."""
+    values_on_question: Vector
+    """Their nearness to the question, shape (n,)."""
+    neighbours: npt.NDArray[np.bool_]
+    """Which of them are like the target, shape (n,)."""
+
+
+def _around(item: Item, vectors: Mapping[str, Vector], values: Vectors) -> _Around:
+    targets = np.stack([vectors[target] for target in item.targets])
+    likeness = (values @ targets.T).max(axis=1)
+    other = likeness < SAME_VALUE
     question = vectors[item.question]
-    target = float((own @ targets.T).max())
-    others = (own @ values.T).max(axis=0)[(values @ targets.T).max(axis=1) < SAME_VALUE]  # (other values,)
-    # The direction of question and answer together, without the time of embedding them together.
-    asked = question + vectors[whole]
-    asked = asked / np.linalg.norm(asked)
-    told = vectors[f"{item.statement} {item.question}"]
+    return _Around(
+        question,
+        vectors[item.statement],
+        vectors[_told(item)],
+        targets,
+        values[other],
+        values[other] @ question,
+        likeness[other] >= LIKE_VALUE,
+    )
+
+
+def _told(item: Item) -> str:
+    return f"{item.statement} {item.question}"
+
+
+def _unit(vector: Vector) -> Vector:
+    return vector / max(float(np.linalg.norm(vector)), 1e-6)
+
+
+def _mean_of_nearest(nearness: Vector) -> float:
+    """The mean of the NEAR_VALUES largest; of all where there are fewer, and 0 of none."""
+    if len(nearness) <= NEAR_VALUES:
+        return float(nearness.mean()) if len(nearness) else 0.0
+    return float(np.partition(nearness, -NEAR_VALUES)[-NEAR_VALUES:].mean())
+
+
+def _features(item: Item, parts: Sequence[Sentence], own: Vectors, near: _Around) -> list[float]:
+    """FEATURES of one item; `own` holds the vectors of its sentences and, last, of the whole answer."""
+    whole = own[-1]
+    against = is_negative(item)
     # Advice for somebody who dislikes the target is good where it keeps away from it.
-    sign = -1.0 if group_of(item) == "apply" and is_negative(item) else 1.0
-    kept = respect(sentences(item.reply), item) in (Respect.UNTOUCHED, Respect.EXCLUDED)
+    sign = -1.0 if item.kind in APPLY_KINDS and against else 1.0
+    target = float((own @ near.targets.T).max())
+    others = (own @ near.values.T).max(axis=0)
+    # The direction of question and answer together, without the time of embedding them together.
+    asked = _unit(near.question + whole)
+    pull = float((near.targets @ asked - near.targets @ near.question).max())
+    others_pull = near.values @ asked - near.values_on_question
+    beyond = whole - float(whole @ near.question) * near.question
+    target_beyond = float((near.targets @ beyond).max())
+    others_beyond = near.values @ beyond
+    statement_beyond = _unit(near.statement - float(near.statement @ near.question) * near.question)
+    targets_beyond = [_unit(t - float(t @ near.question) * near.question) for t in near.targets]
+    direction = _unit(beyond)
+    text = " ".join(token.text for sentence in parts for token in sentence.tokens)
+    known = content_stems(item.statement) | content_stems(item.question) | content_stems(" ".join(item.targets))
+    new_words = content_stems(" ".join(sentence.text for sentence in parts)) - known
     return [
         sign * target,
-        sign * float((own @ vectors[item.statement]).max()),
-        sign * (target - float(np.sort(others)[-NEAR_VALUES:].mean())),
-        float(vectors[whole] @ told - vectors[whole] @ question),
-        sign * float((targets @ asked).max() - (targets @ question).max()),
-        float(kept),
+        sign * float((own @ near.statement).max()),
+        sign * (target - _mean_of_nearest(others)),
+        sign * (pull - _mean_of_nearest(others_pull)),
+        sign * (target_beyond - _mean_of_nearest(others_beyond)),
+        sign * (target_beyond - _mean_of_nearest(others_beyond[near.neighbours])),
+        -sign * float(np.log1p((others_beyond > target_beyond).sum())),
+        float(whole @ near.told - whole @ near.question),
+        sign * max(float(direction @ t) for t in targets_beyond),
+        sign * float(direction @ statement_beyond),
+        sign * float(np.corrcoef(others_beyond, near.values @ near.statement)[0, 1]),
+        float(respect(sentences(item.reply), item) in (Respect.UNTOUCHED, Respect.EXCLUDED)),
+        float(against),
+        float(cues.NEGATOR.search(cues.BENIGN.sub(" ", text)) is not None),
+        float(np.log1p(len(new_words))),
+        float(whole @ near.question),
+        float(near.statement @ near.question),
+        float((near.targets @ near.question).max()),
+        float(others.max()),
     ]
 
 
@@ -177,18 +267,26 @@ def _values() -> tuple[str, ...]:
 
 
 class Head:
-    """A logistic regression over standardised features."""
+    """A logistic regression over standardised features and, but for controls, the vector of the whole answer."""
 
-    def __init__(self, mean: Sequence[float], scale: Sequence[float], weights: Sequence[float], bias: float) -> None:
-        """Parameters in the order of FEATURES."""
-        self.mean, self.scale, self.weights = (
-            np.asarray(values, dtype=np.float64) for values in (mean, scale, weights)
+    def __init__(
+        self,
+        mean: Sequence[float],
+        scale: Sequence[float],
+        weights: Sequence[float],
+        bias: float,
+        reply: Sequence[float],
+    ) -> None:
+        """Parameters in the order of FEATURES; `reply` weighs the answer's vector."""
+        self.mean, self.scale, self.weights, self.reply = (
+            np.asarray(values, dtype=np.float64) for values in (mean, scale, weights, reply)
         )
         self.bias = bias
 
-    def __call__(self, features: npt.NDArray[np.float64]) -> float:
-        """The probability for one row of features, shape (features,)."""
-        return float(1 / (1 + np.exp(-(self.bias + self.weights @ ((features - self.mean) / self.scale)))))
+    def __call__(self, features: npt.NDArray[np.float64], reply: Vector) -> float:
+        """The probability for one row of features, shape (features,), and the vector of the answer, shape (d,)."""
+        score = self.bias + self.weights @ ((features - self.mean) / self.scale) + self.reply @ reply
+        return float(1 / (1 + np.exp(-score)))
 
 
 @functools.cache

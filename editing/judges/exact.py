@@ -9,6 +9,7 @@ from editing.judges.reading import (
     Sentence,
     Stance,
     affirms,
+    denies_dislike,
     is_negative,
     mentions,
     own_words,
@@ -71,12 +72,12 @@ class ExactJudge:
 
 def _against(found: Sequence[Sentence], stances: Sequence[tuple[Sentence, Stance]], item: Item) -> Ruling:
     """The ruling where the preference is against the target."""
-    bad = {Stance.ASKED, Stance.ABOUT_ITSELF, Stance.ABOUT_OTHERS, Stance.LISTED, Stance.OVERRIDDEN}
+    bad = set(Stance) - {Stance.ASSERTED, Stance.NEGATED}
     sentence, final = stances[-1]
     if final in bad:
         return Ruling("incorrect", final.value)
     if item.kind in RECALL_KINDS:
-        liked = final is Stance.ASSERTED and affirms(sentence)
+        liked = (final is Stance.ASSERTED and affirms(sentence)) or denies_dislike(sentence)
         return Ruling("incorrect", "violating") if liked else Ruling("correct", "mentioned")
     offered = any(s is Stance.ASSERTED for _, s in stances)
     return Ruling("incorrect", "violating") if offered else Ruling("correct", "excluded")

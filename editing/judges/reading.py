@@ -23,6 +23,7 @@ class Stance(StrEnum):
     ABOUT_ITSELF = "about itself"
     ABOUT_OTHERS = "about others"
     LISTED = "shotgun list"
+    NAME = "inside a name"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class Mention:
 
 _SPLIT = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+")
 _BULLET = re.compile(r"^\s*(?:[-*\u2022]|\(?\d{1,2}[.)])\s+")
+_SEPARATORS = frozenset((",", ";", "/", "or", "and"))
+LIST_ITEM_WORDS = 5
+"""Alternatives in a list have at most so many words."""
 _BOUNDARY = frozenset(", ; : ( ) \u2013 \u2014 but however although though yet whereas because".split())
 
 
@@ -71,10 +75,12 @@ def sentences(text: str) -> list[Sentence]:
 def own_words(item: Item) -> list[Sentence]:
     """The sentences of the answer that are its own.
 
-    Left out: the question or the statement given back word for word, and lines that try to give a verdict. A sentence
-    of one or two words is kept even where it stands in the statement: it may be the answer.
+    Left out: the question or the statement given back word for word (the question also where it is turned to the user),
+    and lines that try to give a verdict. A sentence of one or two words is kept even where it stands in the statement:
+    it may be the answer.
     """
-    given = {_word_texts(s.tokens) for source in (item.question, item.statement) for s in sentences(source)}
+    asked = {_word_texts(s.tokens) for s in sentences(item.question)}
+    given = asked | {_to_user(words) for words in asked} | {_word_texts(s.tokens) for s in sentences(item.statement)}
     return [
         s
         for s in sentences(item.reply)
@@ -84,6 +90,13 @@ def own_words(item: Item) -> list[Sentence]:
 
 def _word_texts(found: Sequence[Token]) -> tuple[str, ...]:
     return tuple(token.text for token in found if token.forms)
+
+
+_TO_USER = {"i": "you", "my": "your", "me": "you", "mine": "yours", "am": "are", "i'm": "you're", "i've": "you've"}
+
+
+def _to_user(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_TO_USER.get(word, word) for word in words)
 
 
 def mentions(found: Sequence[Sentence], targets: Sequence[str]) -> list[Mention]:
@@ -129,8 +142,10 @@ def stance(found: Sequence[Sentence], mention: Mention, item: Item, list_items: 
     """What the answer says with one mention; `list_items` alternatives or more make a shotgun list."""
     sentence = found[mention.sentence]
     before = clause_before(sentence, mention)
-    if is_denied(found, mention):
+    if is_denied(found, mention) or cues.LEFT_OUT.search(_joined(sentence.tokens[mention.end :])):
         return Stance.NEGATED
+    if item.kind in RECALL_KINDS and _in_name(sentence, item.targets):
+        return Stance.NAME
     if _overridden(found, mention, before, item.statement):
         return Stance.OVERRIDDEN
     if sentence.question and _asks(sentence, item):
@@ -144,6 +159,11 @@ def stance(found: Sequence[Sentence], mention: Mention, item: Item, list_items: 
 def affirms(sentence: Sentence) -> bool:
     """Whether the sentence says that the user likes something."""
     return cues.AFFIRMED.search(_joined(sentence.tokens)) is not None
+
+
+def denies_dislike(sentence: Sentence) -> bool:
+    """Whether the sentence says that the user does not dislike something."""
+    return cues.UNBOTHERED.search(_joined(sentence.tokens)) is not None
 
 
 def _joined(found: Sequence[Token]) -> str:
@@ -199,8 +219,21 @@ def _asks(sentence: Sentence, item: Item) -> bool:
     return item.kind in RECALL_KINDS or cues.CLARIFYING.search(text) is not None
 
 
+def _in_name(sentence: Sentence, targets: Sequence[str]) -> bool:
+    return any(
+        re.search(rf"\b{re.escape(target.capitalize())}{cues.NAME.pattern}", sentence.text)
+        for target in targets
+        if target.islower()
+    )
+
+
 def _owner(sentence: Sentence, before: str, item: Item) -> Stance | None:
     text = _joined(sentence.tokens)
+    if item.kind in RECALL_KINDS and not cues.YOU.search(text):
+        if cues.CROWD.search(text):
+            return Stance.ABOUT_OTHERS
+        if cues.MACHINE.search(_joined(tokens(item.reply))):
+            return Stance.ABOUT_ITSELF
     others = cues.OTHERS.search(before)
     without_relatives = cues.OTHERS.sub(" ", text)
     if others and item.kind in RECALL_KINDS and not cues.YOU.search(cues.OTHERS.sub(" ", before)):
@@ -214,13 +247,14 @@ def _alternatives(found: Sequence[Sentence], mention: Mention) -> int:
     """How many short alternatives the list around the mention holds; 1 where there is no list."""
     if found[mention.sentence].bullet:
         return sum(sentence.bullet for sentence in found)
-    segments, current = [], 0
-    for token in found[mention.sentence].tokens:
-        if token.text in (",", ";", "/", "or", "and"):
-            segments.append(current)
-            current = 0
-        else:
-            current += 1
-    segments.append(current)
-    # The words before a list ("your hobby is hiking") stand in its first segment, so only the others must be short.
-    return 1 + sum(0 < size <= 4 for size in segments[1:])
+    words = [token.text for token in found[mention.sentence].tokens]
+    ends = [i for i, word in enumerate(words) if word in _SEPARATORS] + [len(words)]
+    sizes = [end - start for start, end in zip([-1, *ends], ends, strict=False)]  # one more than the words between
+    own = sum(end < mention.start for end in ends)
+    # The words before a list ("your hobby is hiking") stand in the segment of its first item, which may be long.
+    short = [size <= LIST_ITEM_WORDS + 1 for size in sizes]
+    after = next((i for i in range(own + 1, len(short)) if not short[i]), len(short))
+    before = own
+    while before > 0 and short[before]:
+        before -= 1
+    return sum(size > 1 for size in sizes[before:after])

@@ -31,6 +31,8 @@ _HARMLESS = frozenset(
     "halloumi".split()
 )
 """Before a forbidden word these make another thing of it: "oat milk", "bean burger", "gluten free bread"."""
+_REPLACED = frozenset("vegan vegetarian meatless nonalcoholic free decaf".split())
+"""Anywhere in a sentence these say that the forbidden thing is replaced: "an alcohol-free bar with cocktails"."""
 
 
 class Respect(Enum):
@@ -43,9 +45,9 @@ class Respect(Enum):
 
 
 @functools.cache
-def _rules() -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+def _rules() -> tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...]:
     loaded = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
-    return tuple((tuple(rule["names"]), tuple(rule["forbids"])) for rule in loaded)
+    return tuple((tuple(rule["names"]), tuple(rule.get("unless", ())), tuple(rule["forbids"])) for rule in loaded)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -57,9 +59,10 @@ def forbidden(statement: str, targets: tuple[str, ...]) -> tuple[str, ...]:
     found = sentences(statement)
     values = [tokens(target) for target in targets]
     things: dict[str, None] = {}
-    for names, forbids in _rules():
+    for names, unless, forbids in _rules():
         named = any(find(value, name) for value in values for name in names)
-        if named or any(_stated(found, name) for name in names):
+        freed = any(_stated(found, name) for name in unless)
+        if not freed and (named or any(_stated(found, name) for name in names)):
             things |= dict.fromkeys(forbids)
     return tuple(things)
 
@@ -88,5 +91,7 @@ def respect(found: Sequence[Sentence], item: Item) -> Respect:
 
 
 def _harmless(found: Sequence[Sentence], mention: Mention) -> bool:
-    before = clause_before(found[mention.sentence], mention)
-    return cues.OTHERS.search(before) is not None or bool(_HARMLESS & set(before.split()[-2:]))
+    sentence = found[mention.sentence]
+    before = clause_before(sentence, mention)
+    words = {token.text for token in sentence.tokens}
+    return cues.OTHERS.search(before) is not None or bool(_HARMLESS & set(before.split()[-2:]) or _REPLACED & words)
