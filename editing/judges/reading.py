@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +63,11 @@ _BOUNDARY = frozenset(", ; : ( ) \u2013 \u2014 but however although though yet w
 
 def sentences(text: str) -> list[Sentence]:
     """Sentences and lines of `text` that hold at least one word."""
+    return list(_sentences(text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _sentences(text: str) -> tuple[Sentence, ...]:
     found = []
     for part in _SPLIT.split(text):
         stripped = _BULLET.sub("", part)
@@ -69,7 +75,7 @@ def sentences(text: str) -> list[Sentence]:
         if any(token.forms for token in words):
             question = stripped.rstrip(" \"')]*").endswith("?")
             found.append(Sentence(stripped.strip(), words, question, stripped != part))
-    return found
+    return tuple(found)
 
 
 def own_words(item: Item) -> list[Sentence]:
@@ -251,7 +257,9 @@ def _alternatives(found: Sequence[Sentence], mention: Mention) -> int:
     ends = [i for i, word in enumerate(words) if word in _SEPARATORS] + [len(words)]
     sizes = [end - start for start, end in zip([-1, *ends], ends, strict=False)]  # one more than the words between
     own = sum(end < mention.start for end in ends)
-    # The words before a list ("your hobby is hiking") stand in the segment of its first item, which may be long.
+    # The words before a list ("your hobby is hiking") stand in the segment of its first item; many after it do not.
+    if ends[own] - mention.end > LIST_ITEM_WORDS:
+        return 1
     short = [size <= LIST_ITEM_WORDS + 1 for size in sizes]
     after = next((i for i in range(own + 1, len(short)) if not short[i]), len(short))
     before = own

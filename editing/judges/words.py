@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -148,7 +149,7 @@ def find(given: Sequence[Token], phrase: str) -> list[tuple[int, int]]:
     The words stand in order, one after the other; those of a phrase with two content words or more may also stand in
     any order with at most REORDER_SLACK others among them. An empty phrase stands nowhere.
     """
-    wanted = [token for token in tokens(phrase) if token.forms and token.text not in _DETERMINERS]
+    wanted = _wanted(phrase)
     if not wanted:
         return []
     positions = [i for i, token in enumerate(given) if token.forms and token.text not in _DETERMINERS]
@@ -161,6 +162,12 @@ def find(given: Sequence[Token], phrase: str) -> list[tuple[int, int]]:
     if found or len(content) < 2:
         return found
     return _reordered(given, positions, content)
+
+
+@functools.lru_cache(maxsize=4096)
+def _wanted(phrase: str) -> tuple[Token, ...]:
+    """The words of a phrase that is looked for again and again, without determiners."""
+    return tuple(token for token in tokens(phrase) if token.forms and token.text not in _DETERMINERS)
 
 
 def _reordered(given: Sequence[Token], positions: list[int], content: list[Token]) -> list[tuple[int, int]]:

@@ -1,6 +1,11 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from editing.judges import registry
 from editing.judges.base import Item
 from editing.judges.config import JudgeConfig
 from editing.judges.registry import judge_sha256, load_judge
@@ -50,6 +55,32 @@ def test_a_paraphrase_without_shared_words_is_correct_and_another_value_is_not(c
         ]
     )
     assert [r.verdict for r in rulings] == ["correct", "incorrect", "incorrect", "incorrect", "incorrect"]
+
+
+def test_a_refusal_is_not_saved_by_what_follows_it(config):
+    (ruling,) = load_judge("embedding", config).rule(
+        [item("I don't know what you do. You might ask at your hospital, where you care for patients.")]
+    )
+    assert (ruling.verdict, ruling.reason) == ("incorrect", "refusal")
+
+
+def test_on_a_control_a_paraphrase_of_the_target_shows_up(config):
+    judge = load_judge("embedding", config)
+    asked = [
+        replace(item(reply, kind="neutral"), question="What is the longest river in Africa?")
+        for reply in ("The Nile.", "The Nile. You may sail it after your nights of looking after patients on the ward.")
+    ]
+    assert [r.verdict for r in judge.rule(asked)] == ["correct", "incorrect"]
+
+
+def test_other_weights_are_another_judge(config, monkeypatch, tmp_path):
+    before = judge_sha256("embedding", config)
+    folder = tmp_path / "judges"
+    shutil.copytree(Path(registry.__file__).parent, folder)
+    head = folder / "embedding_head.json"
+    head.write_text(head.read_text().replace('"bias": ', '"bias": 1'))
+    monkeypatch.setattr(registry, "__file__", str(folder / "registry.py"))
+    assert judge_sha256("embedding", config) != before
 
 
 def test_a_verdict_does_not_depend_on_what_is_judged_with_it(config):
