@@ -131,19 +131,20 @@ class EmbeddingJudge:
     def features(self, items: Sequence[Item]) -> tuple[npt.NDArray[np.float64], Vectors]:
         """FEATURES of every item, shape (items, features), and the vector of its answer, shape (items, d)."""
         parts = [self.parts(item)[0] for item in items]
-        whole = [" ".join(sentence.text for sentence in found) for found in parts]
         texts = {text for item in items for text in (item.statement, item.question, _told(item), *item.targets)}
-        texts |= {sentence.text for found in parts for sentence in found} | set(whole)
+        texts |= {sentence.text for found in parts for sentence in found}
         ordered = sorted(texts)
         values, encode = self.encode
         vectors = dict(zip(ordered, encode(ordered), strict=True))
         around = functools.lru_cache(maxsize=256)(lambda item: _around(item, vectors, values()))
-        rows = []
-        for item, found, text in zip(items, parts, whole, strict=True):
-            own = np.stack([vectors[each] for each in (*(sentence.text for sentence in found), text)])
-            rows.append(_features(item, found, own, around(replace(item, reply=""))))
-        replies = np.array([vectors[text] for text in whole], dtype=np.float32)
-        return np.array(rows, dtype=np.float64).reshape(len(items), len(FEATURES)), replies
+        rows, replies = [], []
+        for item, found in zip(items, parts, strict=True):
+            own = np.stack([vectors[sentence.text] for sentence in found])
+            # To embed the whole answer as well would double the time.
+            whole = _unit(np.array([len(sentence.tokens) for sentence in found], dtype=np.float32) @ own)
+            rows.append(_features(item, found, np.vstack([own, whole]), around(replace(item, reply=""))))
+            replies.append(whole)
+        return np.array(rows, dtype=np.float64), np.array(replies, dtype=np.float32)
 
     def _probabilities(self, items: Sequence[Item]) -> list[float]:
         if not items:
@@ -178,11 +179,15 @@ class _Around:
     """The statement and the question in one text."""
     targets: Vectors
     values: Vectors
-    """Other values, shape (n, d)."""
-    values_on_question: Vector
-    """Their nearness to the question, shape (n,)."""
+    """All values, shape (v, d)."""
+    other: npt.NDArray[np.bool_]
+    """Which of them are not the user's own, shape (v,); n of them."""
     neighbours: npt.NDArray[np.bool_]
-    """Which of them are like the target, shape (n,)."""
+    """Which of the others are like the target, shape (n,)."""
+    others_on_question: Vector
+    """Nearness of the others to the question, shape (n,)."""
+    others_on_statement: Vector
+    """Nearness of the others to the statement, shape (n,)."""
 
 
 def _around(item: Item, vectors: Mapping[str, Vector], values: Vectors) -> _Around:
@@ -195,9 +200,11 @@ def _around(item: Item, vectors: Mapping[str, Vector], values: Vectors) -> _Arou
         vectors[item.statement],
         vectors[_told(item)],
         targets,
-        values[other],
-        values[other] @ question,
+        values,
+        other,
         likeness[other] >= LIKE_VALUE,
+        (values @ question)[other],
+        (values @ vectors[item.statement])[other],
     )
 
 
@@ -223,14 +230,14 @@ def _features(item: Item, parts: Sequence[Sentence], own: Vectors, near: _Around
     # Advice for somebody who dislikes the target is good where it keeps away from it.
     sign = -1.0 if item.kind in APPLY_KINDS and against else 1.0
     target = float((own @ near.targets.T).max())
-    others = (own @ near.values.T).max(axis=0)
+    others = (near.values @ own.T).max(axis=1)[near.other]
     # The direction of question and answer together, without the time of embedding them together.
     asked = _unit(near.question + whole)
     pull = float((near.targets @ asked - near.targets @ near.question).max())
-    others_pull = near.values @ asked - near.values_on_question
+    others_pull = (near.values @ asked)[near.other] - near.others_on_question
     beyond = whole - float(whole @ near.question) * near.question
     target_beyond = float((near.targets @ beyond).max())
-    others_beyond = near.values @ beyond
+    others_beyond = (near.values @ beyond)[near.other]
     statement_beyond = _unit(near.statement - float(near.statement @ near.question) * near.question)
     targets_beyond = [_unit(t - float(t @ near.question) * near.question) for t in near.targets]
     direction = _unit(beyond)
@@ -248,7 +255,7 @@ def _features(item: Item, parts: Sequence[Sentence], own: Vectors, near: _Around
         float(whole @ near.told - whole @ near.question),
         sign * max(float(direction @ t) for t in targets_beyond),
         sign * float(direction @ statement_beyond),
-        sign * float(np.corrcoef(others_beyond, near.values @ near.statement)[0, 1]),
+        sign * float(np.corrcoef(others_beyond, near.others_on_statement)[0, 1]),
         float(respect(sentences(item.reply), item) in (Respect.UNTOUCHED, Respect.EXCLUDED)),
         float(against),
         float(cues.NEGATOR.search(cues.BENIGN.sub(" ", text)) is not None),
