@@ -4,7 +4,7 @@ python -m benchmarks.judges            measures on the test part, writes benchma
 python -m benchmarks.judges --fit      only fits editing/judges/embedding_head.json, prints thresholds for params.yaml
 python -m benchmarks.judges --writers  measures on each writer of development replies what the others' replies teach,
                                        writes results/judges_writers.json
-python -m benchmarks.judges --timing   also judges 10,000 answers
+python -m benchmarks.judges --timing   only times judging 10,000 answers
 python -m benchmarks.judges --fresh    measures on the replies held apart instead, writes results/judges_fresh.json
 """
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fit", action="store_true", help="fit the embedding judge on the development part")
     parser.add_argument("--writers", action="store_true", help="measure on development writers left out of the fit")
-    parser.add_argument("--timing", action="store_true", help="also time judging 10,000 answers")
+    parser.add_argument("--timing", action="store_true", help="time judging 10,000 answers")
     parser.add_argument("--fresh", action="store_true", help="measure on the replies held apart, and nothing else")
     arguments = parser.parse_args()
     config = load_section(Path("params.yaml"), "judge", JudgeConfig)
@@ -44,6 +44,9 @@ def main() -> None:
     if arguments.fit:
         fit(config)
         return
+    if arguments.timing:
+        write("judges_timing", "python -m benchmarks.judges --timing", [timing(config)])
+        return
     if arguments.writers:
         writers(config)
         return
@@ -52,8 +55,6 @@ def main() -> None:
     for name, rule in judges(config).items():
         claims += measure(name, rule, rows, config)
     write("judges", "python -m benchmarks.judges", claims)
-    if arguments.timing:
-        write("judges_timing", "python -m benchmarks.judges --timing", [timing(config)])
 
 
 def fresh(config: JudgeConfig) -> None:
