@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -66,6 +66,10 @@ LIKE_VALUE = 0.35
 """Values at least this near to the user's own are its neighbours."""
 
 
+MOST_CONTEXTS = 2000
+"""So many questions are remembered with their vectors, since many answers are given to each; 20 kB a question."""
+
+
 class EmbeddingConfig(Section):
     """Section judge.embedding of params.yaml; thresholds come from the development part of the calibration set."""
 
@@ -91,6 +95,7 @@ class EmbeddingJudge:
         self.config = config
         self.exact = exact
         self.words = ExactJudge(exact)
+        self.around: dict[tuple[str, ...], _Around] = {}
         self.encode = functools.lru_cache(maxsize=1)(lambda: encode(_values())), encode
 
     def rule(self, items: Sequence[Item]) -> list[Ruling]:
@@ -131,18 +136,21 @@ class EmbeddingJudge:
     def features(self, items: Sequence[Item]) -> tuple[npt.NDArray[np.float64], Vectors]:
         """FEATURES of every item, shape (items, features), and the vector of its answer, shape (items, d)."""
         parts = [self.parts(item)[0] for item in items]
-        texts = {text for item in items for text in (item.statement, item.question, _told(item), *item.targets)}
+        if len(self.around) > MOST_CONTEXTS:
+            self.around.clear()
+        new = {_context(item): item for item in items if _context(item) not in self.around}
+        texts = {text for item in new.values() for text in (item.statement, item.question, _told(item), *item.targets)}
         texts |= {sentence.text for found in parts for sentence in found}
         ordered = sorted(texts)
         values, encode = self.encode
         vectors = dict(zip(ordered, encode(ordered), strict=True))
-        around = functools.lru_cache(maxsize=256)(lambda item: _around(item, vectors, values()))
+        self.around |= {context: _around(item, vectors, values()) for context, item in new.items()}
         rows, replies = [], []
         for item, found in zip(items, parts, strict=True):
             own = np.stack([vectors[sentence.text] for sentence in found])
             # To embed the whole answer as well would double the time.
             whole = _unit(np.array([len(sentence.tokens) for sentence in found], dtype=np.float32) @ own)
-            rows.append(_features(item, found, np.vstack([own, whole]), around(replace(item, reply=""))))
+            rows.append(_features(item, found, np.vstack([own, whole]), self.around[_context(item)]))
             replies.append(whole)
         return np.array(rows, dtype=np.float64), np.array(replies, dtype=np.float32)
 
@@ -206,6 +214,10 @@ def _around(item: Item, vectors: Mapping[str, Vector], values: Vectors) -> _Arou
         (values @ question)[other],
         (values @ vectors[item.statement])[other],
     )
+
+
+def _context(item: Item) -> tuple[str, ...]:
+    return (item.statement, item.question, *item.targets)
 
 
 def _told(item: Item) -> str:
