@@ -2,6 +2,10 @@
 
 Development replies come from several writers. A model fitted on all but one of them rules on the one left out, because
 what a judge learns from one hand's replies need not hold for the next; thresholds are chosen on such rulings only.
+
+Right replies are also held against other users' preferences, where they are wrong: a judge that does not look at the
+preference would reward methods that answer everything alike. These pairs count when thresholds are chosen; they are no
+part of the fit (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -13,12 +17,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from editing.judges.base import Ruling
+from editing.judges.base import APPLY_KINDS, Ruling
 from editing.judges.calibration import LabelledReply, read_calibration
 from editing.judges.config import JudgeConfig
 from editing.judges.embedding import CONTROL_FEATURES, FEATURES, HEAD, EmbeddingJudge, group_of
+from editing.judges.reading import is_negative
 from editing.judges.registry import load_judge
+from editing.judges.restrictions import forbidden
 from pipeline.core.progress import console
+from pipeline.core.records import TARGET_KINDS
 from pipeline.core.tables import write_json
 from pipeline.embedding import Vectors
 
@@ -26,6 +33,14 @@ REGULARISATION = {"recall": 0.05, "apply": 0.05, "control": 0.3}
 """Inverse strength of the L2 penalty of each head, chosen on writers left out."""
 REPLY_SCALE = 0.25
 """Size of the standardised vector of the answer beside the features: smaller leaves it less to say."""
+PAIRS_A_REPLY = 4
+"""Other preferences that a right reply is held against."""
+SWAPPED_WEIGHT = 0.25
+"""What all swapped pairs count together, as a share of the wrong replies to the same questions."""
+PREFERENCE = ("preference", "statement", "attribute_type", "target", "aliases")
+"""What a swapped pair has from the other preference."""
+FAR = 0.35
+"""Values less near than this (cosine) are not served by the same reply."""
 MAX_FALSE_ACCEPT = 0.10
 """Thresholds keep the false accepts on writers left out at or below this, the goal."""
 GRID = np.arange(0.2, 0.96, 0.01)
@@ -50,7 +65,8 @@ class Replies:
         """Reads them, rules by words, and computes the features of those that words leave open."""
         judge = load_judge("embedding", config)
         assert isinstance(judge, EmbeddingJudge)
-        self.rows = list(read_calibration("development"))
+        replies = list(read_calibration("development"))
+        self.rows = [*replies, *swapped_pairs(replies, judge)]
         items = [row.item() for row in self.rows]
         self.by_words: list[Ruling | None] = [judge.by_words(item) for item in items]
         self.open: Mask = np.array([ruling is None for ruling in self.by_words])
@@ -59,6 +75,7 @@ class Replies:
         self.good: Mask = np.array([row.label == "correct" for row in self.rows])
         # A control's head tells whether the target shows up, which is the wrong reply.
         self.positive: Mask = self.good ^ (self.group == "control")
+        self.swapped: Mask = np.arange(len(items)) >= len(replies)
         self.features: Array = np.zeros((len(items), len(FEATURES)))
         self.replies: Vectors = np.zeros((len(items), 384), dtype=np.float32)
         self.features[self.open], self.replies[self.open] = judge.features(
@@ -66,10 +83,10 @@ class Replies:
         )
 
     def fitted(self, name: str, train: Mask) -> dict[str, list[float] | float]:
-        """The head `name` fitted on the open replies among `train`."""
+        """The head `name` fitted on the open replies among `train`, without the swapped pairs."""
         from sklearn.linear_model import LogisticRegression
 
-        own = train & self.open & (self.group == name)
+        own = train & self.open & ~self.swapped & (self.group == name)
         used = np.array([name != "control" or feature in CONTROL_FEATURES for feature in FEATURES])
         with_reply = REPLY_SCALE * (name != "control")
         mean, scale = self.features[own].mean(axis=0), self.features[own].std(axis=0) + 1e-6
@@ -90,6 +107,12 @@ class Replies:
             "bias": round(float(model.intercept_[0] - reply @ middle), 5),
             "reply": reply.round(4).tolist() if with_reply else [0.0] * len(reply),
         }
+
+    def weight(self, among: Mask) -> Array:
+        """What each row counts: 1, and for the swapped pairs in `among` together a share of its wrong replies."""
+        pairs = among & self.swapped
+        wrong = among & ~self.swapped & ~self.good
+        return np.where(self.swapped, SWAPPED_WEIGHT * wrong.sum() / max(pairs.sum(), 1), 1.0)
 
     def probabilities(self, train: Mask, asked: Mask) -> Array:
         """What heads fitted on `train` say about the open replies among `asked`; 0 elsewhere."""
@@ -119,15 +142,19 @@ class Replies:
         return np.where(self.open, near, decided)
 
     def thresholds(self, probabilities: Array, among: Mask) -> Thresholds:
-        """The most accurate thresholds on the replies in `among` whose false accepts on target kinds are few enough."""
-        wrong = among & ~self.good & (self.group != "control")
-        options: dict[str, list[tuple[int, int]]] = {}
+        """The most accurate thresholds on the replies in `among` whose false accepts on target kinds are few enough.
+
+        Swapped pairs count in the accuracy.
+        """
+        wrong = among & ~self.good & ~self.swapped & (self.group != "control")
+        options: dict[str, list[tuple[float, int]]] = {}
         for name in REGULARISATION:
             own = among & (self.group == name)
+            weight = self.weight(own)
             options[name] = []
             for limit in GRID:
                 said = self.said(probabilities, Thresholds(limit, limit, limit))
-                options[name].append((int((said == self.good)[own].sum()), int((said & wrong)[own].sum())))
+                options[name].append((float(weight[own & (said == self.good)].sum()), int((said & wrong)[own].sum())))
         allowed = MAX_FALSE_ACCEPT * wrong.sum()
         pairs = [
             (recall[0] + apply[0], -recall[1] - apply[1], i, j)
@@ -139,6 +166,46 @@ class Replies:
         return Thresholds(
             *(round(float(limit), 2) for limit in (GRID[i], GRID[j], np.median(GRID[right == right.max()])))
         )
+
+
+def swapped_pairs(replies: Sequence[LabelledReply], judge: EmbeddingJudge) -> list[LabelledReply]:
+    """Right replies held against preferences of the same writer that they do not serve; PAIRS_A_REPLY of each.
+
+    Left out is what the reply might serve all the same: values near its own, values that it names, and, for advice,
+    dislikes and restrictions, which advice about other things keeps.
+    """
+    _, encode = judge.encode
+    values = sorted({value for row in replies for value in row.item().targets})
+    vectors = dict(zip(values, encode(values), strict=True))
+    known: dict[tuple[str, str], dict[str, LabelledReply]] = {}
+    for row in replies:
+        if row.kind in APPLY_KINDS and (is_negative(row.item()) or forbidden(row.statement, row.item().targets)):
+            continue
+        known.setdefault((row.writer, row.kind), {}).setdefault(row.preference, row)
+    rng = np.random.default_rng(0)
+    found = []
+    for row in replies:
+        if row.label != "correct" or row.kind not in TARGET_KINDS:
+            continue
+        own = np.stack([vectors[value] for value in row.item().targets])
+        far = [
+            other
+            for other in known.get((row.writer, row.kind), {}).values()
+            if float((own @ np.stack([vectors[value] for value in other.item().targets]).T).max()) < FAR
+        ]
+        pairs = [
+            row.model_copy(
+                update={name: getattr(far[i], name) for name in PREFERENCE} | {"label": "incorrect", "group": "swapped"}
+            )
+            for i in rng.permutation(len(far))
+        ]
+        found += itertools.islice((pair for pair in pairs if not _named(pair, judge)), PAIRS_A_REPLY)
+    return found
+
+
+def _named(pair: LabelledReply, judge: EmbeddingJudge) -> bool:
+    ruling = judge.by_words(pair.item())
+    return ruling is not None and ruling.verdict == "correct"
 
 
 def fit(config: JudgeConfig) -> None:

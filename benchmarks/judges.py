@@ -74,9 +74,11 @@ def fresh(config: JudgeConfig) -> None:
 def writers(config: JudgeConfig) -> None:
     """Claims about the judge `embedding` on development replies whose writer it was not fitted on."""
     rows, rulings = rulings_on_writers_left_out(config)
-    targets = [i for i, row in enumerate(rows) if row.kind in TARGET_KINDS]
-    parts = {"": targets, ".controls": [i for i, row in enumerate(rows) if row.kind not in TARGET_KINDS]}
+    real = [i for i, row in enumerate(rows) if row.group != "swapped"]
+    targets = [i for i in real if rows[i].kind in TARGET_KINDS]
+    parts = {"": targets, ".controls": [i for i in real if rows[i].kind not in TARGET_KINDS]}
     parts |= {f".{writer}": [i for i in targets if rows[i].writer == writer] for writer in {row.writer for row in rows}}
+    parts[".swapped"] = [i for i, row in enumerate(rows) if row.group == "swapped"]
     claims: list[Claim] = []
     for suffix, places in sorted(parts.items()):
         own = [rulings[i] for i in places]
@@ -124,6 +126,8 @@ def measure(
         triples.setdefault(f"accuracy.{row.kind}", []).append((row.preference, "all", good))
     claims = []
     for figure, observed in triples.items():
+        if not observed:
+            continue
         (estimate,) = share_estimates(count(observed, ("all",)), plan)
         claims.append(claim(f"{prefix}.{name}.{figure}", estimate, config, name))
         if name == config.judges[-1] and figure in ("accuracy", "false_accept"):
