@@ -58,34 +58,36 @@ def main() -> None:
 
 
 def fresh(config: JudgeConfig) -> None:
-    """Claims about every judge on the replies held apart: the target kinds, and the controls on their own."""
+    """Claims about every judge on the replies held apart."""
     rows = list(read_calibration("fresh", FRESH))
-    parts = {
-        "": [row for row in rows if row.kind in TARGET_KINDS],
-        ".controls": [row for row in rows if row.kind not in TARGET_KINDS],
-    }
     claims: list[Claim] = []
     for name, rule in judges(config).items():
-        for suffix, own in parts.items():
-            claims += measure(name, rule, own, config, prefix=f"judge.fresh{suffix}")
+        for suffix, places in _parts(rows).items():
+            claims += measure(name, rule, [rows[i] for i in places], config, prefix=f"judge.fresh{suffix}")
     write("judges_fresh", "python -m benchmarks.judges --fresh", claims)
 
 
 def writers(config: JudgeConfig) -> None:
     """Claims about the judge `embedding` on development replies whose writer it was not fitted on."""
     rows, rulings = rulings_on_writers_left_out(config)
-    real = [i for i, row in enumerate(rows) if row.group != "swapped"]
-    targets = [i for i in real if rows[i].kind in TARGET_KINDS]
-    parts = {"": targets, ".controls": [i for i in real if rows[i].kind not in TARGET_KINDS]}
-    parts |= {f".{writer}": [i for i in targets if rows[i].writer == writer] for writer in {row.writer for row in rows}}
-    parts[".swapped"] = [i for i, row in enumerate(rows) if row.group == "swapped"]
     claims: list[Claim] = []
-    for suffix, places in sorted(parts.items()):
+    for suffix, places in _parts(rows).items():
         own = [rulings[i] for i in places]
         claims += measure(
             "embedding", lambda _, own=own: own, [rows[i] for i in places], config, prefix=f"judge.writers{suffix}"
         )
     write("judges_writers", "python -m benchmarks.judges --writers", claims)
+
+
+def _parts(rows: Sequence[LabelledReply]) -> dict[str, list[int]]:
+    """Places in `rows` by suffix of the claims: replies to the target kinds, those of each writer, and all others."""
+    real = [i for i, row in enumerate(rows) if row.group != "swapped"]
+    targets = [i for i in real if rows[i].kind in TARGET_KINDS]
+    parts = {"": targets, ".controls": [i for i in real if rows[i].kind not in TARGET_KINDS]}
+    for writer in sorted({row.writer for row in rows}):
+        parts[f".{writer}"] = [i for i in targets if rows[i].writer == writer]
+    swapped = [i for i, row in enumerate(rows) if row.group == "swapped"]
+    return {**parts, ".swapped": swapped} if swapped else parts
 
 
 def judges(config: JudgeConfig) -> dict[str, Callable[[Sequence[Item]], list[Ruling]]]:
