@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.judge_head import MAX_FALSE_ACCEPT, SWAPPED_WEIGHT, Replies, swapped_pairs
+from benchmarks.judge_head import CONTROL_FLOOR, MAX_FALSE_ACCEPT, SWAPPED_WEIGHT, Replies, swapped_pairs
 from editing.judges.calibration import LabelledReply
 from editing.judges.config import JudgeConfig
 from editing.judges.embedding import FEATURES, EmbeddingJudge
@@ -51,9 +51,17 @@ def test_thresholds_keep_false_accepts_on_target_kinds_at_the_goal(everyone):
 def test_a_control_is_correct_where_the_target_does_not_show_up(everyone):
     made = replies()
     probabilities = made.left_out(everyone)
-    said = made.said(probabilities, made.thresholds(probabilities, everyone))
+    limits = made.thresholds(probabilities, everyone)
+    said = made.said(probabilities, limits)
     controls = made.group == "control"
-    assert (said == made.good)[controls].mean() > 0.6
+    assert np.array_equal(said[controls], probabilities[controls] < limits.control)
+    assert said[controls & made.good].mean() > said[controls & ~made.good].mean()
+
+
+def test_the_threshold_of_controls_is_never_below_the_one_that_unedited_answers_ask_for(everyone):
+    made = replies()
+    made.features[:, 0] += 10 * made.positive  # so that any threshold would do
+    assert made.thresholds(made.left_out(everyone), everyone).control >= CONTROL_FLOOR
 
 
 def test_swapped_pairs_together_count_a_share_of_the_wrong_replies(everyone):
