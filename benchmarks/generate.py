@@ -248,7 +248,7 @@ def steps(mined: Path, generated: Path, dataset: Path) -> Claim:
     statements = sum(1 for _ in read_parquet(mined / "statements.parquet", Statement))
     wrote = json.loads((generated / "report.json").read_text(encoding="utf-8"))["counts"]
     validated = json.loads((dataset / "report.json").read_text(encoding="utf-8"))["counts"]
-    accepted = len({preference.evidence for preference, _ in released(dataset) if preference.origin == "mined"})
+    accepted = _accepted(preference for preference, _ in released(dataset))
     drafted = wrote["statements"]["out"]
     low, high = wilson(accepted, statements)
     return Claim(
@@ -276,6 +276,11 @@ def steps(mined: Path, generated: Path, dataset: Path) -> Claim:
     )
 
 
+def _accepted(preferences: Iterable[Preference]) -> int:
+    """How many mined statements stand behind `preferences`; one that says what changed gives two of them."""
+    return len({preference.evidence for preference in preferences if preference.origin == "mined"})
+
+
 def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
     """Share of mined statements that become a valid preference; where the others were lost is in `extra`."""
     statements = sum(1 for _ in read_parquet(mined / "statements.parquet", Statement))
@@ -283,7 +288,7 @@ def valid_rate(mined: Path, generated: Path, dataset: Path) -> Claim:
     report = json.loads((generated / "report.json").read_text(encoding="utf-8"))
     validated = json.loads((dataset / "report.json").read_text(encoding="utf-8"))
     origins = Counter(f"{q.kind}.{q.origin}" for _, questions in rows for q in questions if q.kind in TARGET_KINDS)
-    valid = len({preference.evidence for preference, _ in rows})  # one that says what changed gives two preferences
+    valid = _accepted(preference for preference, _ in rows)
     low, high = wilson(valid, statements)
     return Claim(
         "generate.valid_rate",

@@ -20,6 +20,7 @@ import typer
 from benchmarks.claims import ROOT, Claim, write
 from benchmarks.generate import released, wilson
 from pipeline.core.config import load_section
+from pipeline.core.provenance import cores
 from pipeline.core.records import TARGET_KINDS, Statement
 from pipeline.core.tables import read_parquet
 from pipeline.embedding import embed
@@ -32,7 +33,6 @@ from pipeline.llm.client import Client
 from pipeline.llm.config import LLMConfig, load_llm
 from pipeline.llm.prompts import Example, Prompt
 from pipeline.validate.config import RulesConfig, ValidateConfig
-from pipeline.validate.workers import cores
 
 SHOWN = 4
 """Examples that are shown where not all are."""

@@ -60,6 +60,11 @@ def git_revision(folders: Sequence[str] = CODE) -> dict[str, Any]:
     return {"commit": commit, "dirty": None if status is None else bool(status)}
 
 
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> str:
     """One line about this machine: processor with its widest vector instructions, cores, memory, system, Python."""
     cpu = platform.processor() or platform.machine()
@@ -71,8 +76,7 @@ def machine() -> str:
     memory = ""
     with contextlib.suppress(OSError, ValueError):
         memory = f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cpu}, {cores} cores{memory}, {platform.system()}, Python {platform.python_version()}"
+    return f"{cpu}, {cores()} cores{memory}, {platform.system()}, Python {platform.python_version()}"
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from pipeline.core.errors import InputError
 from pipeline.core.progress import console, progress
-from pipeline.core.provenance import run_record
+from pipeline.core.provenance import cores, run_record
 from pipeline.core.records import Dropped, Query, Statement
 from pipeline.core.tables import write_json, write_parquet
 from pipeline.embedding import fastest, one_thread_each
@@ -75,7 +74,7 @@ def _mine_shards(store: ShardStore, settings: MineSettings) -> tuple[int, Accoun
     allocator = _allocator()
     if allocator is not None:
         allocator.mallopt(M_ARENA_MAX, ARENAS)
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = cores()
     shards = 0
     under_way: deque[Future[None]] = deque()
     with (

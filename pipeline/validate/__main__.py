@@ -30,7 +30,7 @@ def validate(
     from pipeline.core.config import load_section
     from pipeline.core.errors import InputError
     from pipeline.core.progress import console
-    from pipeline.core.provenance import run_record
+    from pipeline.core.provenance import cores, run_record
     from pipeline.core.records import Dropped, Query
     from pipeline.core.schemas import load
     from pipeline.core.tables import read_parquet, write_json, write_parquet
@@ -41,7 +41,7 @@ def validate(
     from pipeline.validate.difficulty import hashed
     from pipeline.validate.rows import deal, releaser, write_dataset
     from pipeline.validate.stage import check_lines, without_guessable
-    from pipeline.validate.workers import cores, processes
+    from pipeline.validate.workers import processes
 
     config = load_section(params, "validate", ValidateConfig)
     drafts = generated / "drafts.jsonl"

@@ -26,11 +26,6 @@ class InOrder(Protocol):
         ...
 
 
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def processes(count: int) -> Iterator[InOrder]:
     """`count` processes that do chunks; with one, they are done here. `do` and the chunks must be picklable."""
