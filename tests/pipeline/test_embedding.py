@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.embedding import DIMENSION, batches, embed, fastest, read, weights_folder
+from pipeline.embedding import DIMENSION, SHAPE_CACHES, batches, embed, encoder, fastest, read, weights_folder
 
 SENTENCES = [
     "I am a nurse.",
@@ -32,6 +34,17 @@ def test_auto_is_bfloat16_only_where_the_processor_multiplies_it(monkeypatch: py
         monkeypatch.setattr("torch.cpu.get_capabilities", lambda has=has: {"avx512_bf16": has})
         assert fastest("auto") == expected
     assert fastest("bfloat16") == "bfloat16"
+
+
+def test_few_products_of_past_shapes_are_kept_unless_the_environment_says_how_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept, unset = SHAPE_CACHES
+    monkeypatch.setenv(kept, "77")
+    monkeypatch.delenv(unset, raising=False)
+    encoder.__wrapped__("bfloat16")
+    assert os.environ[kept] == "77"
+    assert int(os.environ[unset]) < 100
 
 
 def test_vectors_have_unit_length_and_keep_the_order() -> None:

@@ -84,8 +84,9 @@ def test_a_change_that_the_user_stated_is_found(
     make_statement: MakeStatement, rules: RulesConfig, later: str, mined: int
 ) -> None:
     first, second = make_statement("I'm a nurse."), make_statement(later)
-    second = second.model_copy(update={"evidence": second.evidence.model_copy(update={"turn": 4})})
-    topics, found = changed([second, first], rules, limit=0)
+    # Keys of conversations are no times.
+    second = second.model_copy(update={"evidence": second.evidence.model_copy(update={"conversation": "0"})})
+    topics, found = changed([first, second], rules, limit=0)
     by_target = {draft.target: draft for draft in found.drafts}
     assert found.mined == mined
     assert by_target["nurse"].superseded_by == (by_target["baker"].id if mined else None)

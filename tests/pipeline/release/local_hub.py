@@ -33,8 +33,8 @@ class LocalHub:
         self.objects: dict[str, bytes] = {}
         """Large files by sha256, committed or not."""
         self.verified: set[str] = set()
-        self.commits: list[dict[str, bytes]] = []
-        """The files that each commit brought."""
+        self.commits: list[dict[str, bytes | None]] = []
+        """The files that each commit brought; None where it deleted one."""
         self.tags: dict[str, str] = {}
         self.requests: list[str] = []
         self.tokens: set[str | None] = set()
@@ -50,7 +50,12 @@ class LocalHub:
     @property
     def files(self) -> dict[str, bytes]:
         """Everything at the head of main."""
-        return {path: content for commit in self.commits for path, content in commit.items()}
+        return self._at(len(self.commits))
+
+    def _at(self, number: int) -> dict[str, bytes]:
+        """Everything after that many commits."""
+        last = {path: content for commit in self.commits[:number] for path, content in commit.items()}
+        return {path: content for path, content in last.items() if content is not None}
 
     def oid(self, number: int) -> str:
         return f"{number:040x}"
@@ -130,7 +135,7 @@ class LocalHub:
 
     def _commit(self, revision: str, body: bytes) -> Reply:
         operations = [json.loads(line) for line in body.splitlines() if line.strip()]
-        brought = {}
+        brought: dict[str, bytes | None] = {o["value"]["path"]: None for o in operations if o["key"] == "deletedFile"}
         for value in (o["value"] for o in operations if o["key"] in ("file", "lfsFile")):
             content = self._held(value["oid"]) if "oid" in value else base64.b64decode(value["content"])
             if content is None:
@@ -148,11 +153,14 @@ class LocalHub:
         return 200, {}
 
     def _paths(self, revision: str, body: bytes) -> Reply:
-        at = {p: content for commit in self.commits[: int(revision, 16)] for p, content in commit.items()}
-        content = at.get("manifest.json")
-        if content is None:
-            return 200, []
-        return 200, [{"type": "file", "path": "manifest.json", "size": len(content), "oid": git_hash(content)}]
+        return 200, [file for file in self._listed(int(revision, 16)) if file["path"] == "manifest.json"]
+
+    def _tree(self, revision: str, body: bytes) -> Reply:
+        return 200, self._listed(len(self.commits))
+
+    def _listed(self, number: int) -> list[dict[str, Any]]:
+        found = self._at(number).items()
+        return [{"type": "file", "path": p, "size": len(content), "oid": git_hash(content)} for p, content in found]
 
     _plain = {
         "/api/repos/create": _create,
@@ -169,6 +177,7 @@ class LocalHub:
         f"{API}/commit/": _commit,
         f"{API}/tag/": _tag,
         f"{API}/paths-info/": _paths,
+        f"{API}/tree/": _tree,
         "/v1/xorbs/": _chunks,
         "/v1/shards": _shard,
     }

@@ -170,6 +170,16 @@ def test_the_folder_arrives_whole_in_one_commit_with_its_tag(push: Any, hub_serv
     assert (hub_server.tags, hub_server.private) == ({"v0.1.0": hub_server.oid(1)}, True)
 
 
+def test_files_of_an_older_release_go_and_files_beside_the_release_stay(push: Any, hub_server: LocalHub) -> None:
+    older = {"data/questions-train.parquet": b"old", "data/questions-test.parquet": b"old", "NOTES.md": b"by hand"}
+    hub_server.commits.append({**older})
+    done = push("--endpoint", hub_server.url, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "data/questions-train.parquet" not in hub_server.files
+    assert hub_server.files["data/questions-test.parquet"] != b"old"
+    assert hub_server.files["NOTES.md"] == b"by hand"
+
+
 def test_the_token_goes_to_the_hub_and_not_to_the_storage(push: Any, hub_server: LocalHub) -> None:
     push("--endpoint", hub_server.url, "--yes")
     assert hub_server.tokens == {f"Bearer {TOKEN}"}
