@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 HOLDS = "/holds?"
 """End of a cell's name that holds how far a statement holds, as a difference."""
+FEWEST = 6
+"""Users from which a finding may be said to hold or not: with five that all agree, a sign test still has p = 0.06."""
 
 
 @dataclass(frozen=True)
@@ -136,19 +138,21 @@ def cells_table(prefix: str, columns: Sequence[str]) -> str:
     lines.append("|---|" + "---|" * len(columns))
     for name, row in rows.items():
         found = row["extra"]["cells"]
-        own = [_cell(found[column], column) if column in found else "" for column in columns]
+        own = [_cell(found[column], column, row["n"]) if column in found else "" for column in columns]
         lines.append(f"| {name.removeprefix(prefix).replace('_', ' ')} | " + " | ".join(own) + " |")
     stamps = sorted({f"Measured on {row['machine']}, {row['date']}, by `{row['command']}`." for row in rows.values()})
     counts = sorted({row["n"] for row in rows.values()})
     return "\n".join(lines) + f"\n\nn: {', '.join(map(str, counts))}. " + "\n".join(stamps)
 
 
-def _cell(estimate: Sequence[float], column: str) -> str:
+def _cell(estimate: Sequence[float], column: str, users: int) -> str:
     value, low, high = estimate
     if not column.endswith(HOLDS):
         return f"{value:.2f} ({low:.2f} to {high:.2f})"
     # Where all users agree the bootstrap has no width, which says nothing of other users.
     word = "all agree" if low == high else "holds" if low > 0 else "does not hold" if high < 0 else "open"
+    if users < FEWEST and word != "all agree":
+        word = "open"
     return f"{word}: {value:+.2f} ({low:+.2f} to {high:+.2f})"
 
 

@@ -32,7 +32,9 @@ class Labelled(NamedTuple):
     candidate: Candidate
     """The sentence in its message."""
     positive: bool
-    """The label; ambiguous sentences are left out."""
+    """Whether the label is POSITIVE."""
+    ambiguous: bool
+    """Whether it is AMBIGUOUS."""
     group: str
     """Attribute family or topic the reader gave; empty for none."""
     stratum: str
@@ -57,7 +59,7 @@ class _Row(NamedTuple):
     sha256: str
     stratum: str
     weight: float
-    positive: bool
+    label: str
     group: str
 
     def stands_in(self, turns: Sequence[Turn]) -> bool:
@@ -68,13 +70,17 @@ class _Row(NamedTuple):
         return hashlib.sha256(sentence.encode()).hexdigest() == self.sha256
 
 
-def labelled(kind: Kind, source: str = "sharegpt", path: str | None = None) -> list[Labelled]:
+def labelled(
+    kind: Kind, source: str = "sharegpt", path: str | None = None, *, ambiguous: bool = False
+) -> list[Labelled]:
     """The labels of `kind` in the corpus `source`, with text and context read from it, in order of the corpus.
+
+    Sentences too unclear to call are left out unless `ambiguous` is set.
 
     Raises:
         InputError: a labelled conversation is not in the corpus, or the sentence there is another one.
     """
-    wanted = _rows(kind, source)
+    wanted = _rows(kind, source, ambiguous)
     settings = SourceSettings(name=source, path=path, strict=False, license=None, max_conversations=None)
     found: list[Labelled] = []
     for conversation in open_source(settings, salt="labels").read():
@@ -89,12 +95,12 @@ def labelled(kind: Kind, source: str = "sharegpt", path: str | None = None) -> l
     return found
 
 
-def _rows(kind: Kind, source: str) -> dict[str, list[_Row]]:
+def _rows(kind: Kind, source: str, ambiguous: bool) -> dict[str, list[_Row]]:
     rows: dict[str, list[_Row]] = defaultdict(list)
     drawn = [raw for raw in _read(FILES[kind]) if raw["source"] == source]
     per_stratum = Counter(raw["stratum"] for raw in drawn)
     for raw in drawn:
-        if raw["label"] != "AMBIGUOUS":
+        if ambiguous or raw["label"] != "AMBIGUOUS":
             weight = int(raw["population"]) / per_stratum[raw["stratum"]]
             rows[raw["conversation"]].append(_row(raw, raw["stratum"], weight, raw[_GROUP[kind]]))
     for raw in _read(CHOSEN[kind]) if kind in CHOSEN else ():
@@ -116,7 +122,7 @@ def _row(raw: Mapping[str, str], stratum: str, weight: float, group: str) -> _Ro
         sha256=raw["sha256"],
         stratum=stratum,
         weight=weight,
-        positive=raw["label"] == "POSITIVE",
+        label=raw["label"],
         group=group,
     )
 
@@ -126,7 +132,8 @@ def _resolved(kind: Kind, conversation: Conversation, row: _Row) -> Labelled:
     text = conversation.turns[row.turn].text
     return Labelled(
         candidate=candidate,
-        positive=row.positive,
+        positive=row.label == "POSITIVE",
+        ambiguous=row.label == "AMBIGUOUS",
         group=row.group,
         stratum=row.stratum,
         weight=row.weight,

@@ -126,6 +126,14 @@ def test_recall_and_specificity_stand_beside_one_another_under_our_protocol_only
     assert not {"specificity", "headline"} & published.extra["cells"].keys()
 
 
+def test_a_handful_of_users_leaves_a_finding_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "RESULTS", tmp_path)
+    for users, word in ((5, "open"), (6, "holds")):
+        found = claims.Claim("x.a", 0.2, "share", 0.1, 0.3, users, extra={"cells": {"up/holds?": [0.2, 0.1, 0.3]}})
+        claims.write("a", "python -m benchmarks.a", [found])
+        assert f"| {word}: +0.20" in claims.fill("<!-- cells: x. up/holds? -->\n<!-- end -->")
+
+
 def test_the_page_says_what_an_interval_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "RESULTS", tmp_path)
     cells = {
