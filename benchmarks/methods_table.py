@@ -1,8 +1,9 @@
 """Every registered method on the published UPQA with controls: recall by kind, specificity, headline, collateral, cost.
 
-`python -m benchmarks.methods_table --published DIR --queries FILE`. `DIR` holds balanced_subset_cluster9.json of the
-published data (CC BY-NC-4.0: it is read, and nothing of it is written into the repository); `FILE` is a
-queries.parquet of the mine stage. Control questions of four kinds are added as the generate stage adds them. Of the ten
+`python -m benchmarks.methods_table --published DIR --queries FILE --exchanges FILE`. `DIR` holds
+balanced_subset_cluster9.json of the published data (CC BY-NC-4.0: it is read, and nothing of it is written into the
+repository); `--queries` is a queries.parquet of the mine stage, `--exchanges` a file of stage `exchanges`, text for the
+covariance of closed forms. Control questions of four kinds are added as the generate stage adds them. Of the ten
 records of an attribute type four are validation and six test, drawn with a fixed seed. Settings are chosen on the
 validation records (`--split validation` prints them and writes nothing); the test records are scored by this script.
 
@@ -34,9 +35,9 @@ from editing.methods.base import config_sha256
 from editing.methods.registry import METHODS
 from editing.metrics.bootstrap import Plan
 from editing.metrics.scores import Counts, count_kinds, headline_difference
-from editing.runner import NOT_OF_A_CELL, Cell, EditSettings, run_cell
+from editing.runner import NOT_OF_A_CELL, Cell, EditSettings, reads_texts, run_cell
 from pipeline.core.config import load_section
-from pipeline.core.provenance import dataset_sha256
+from pipeline.core.provenance import dataset_sha256, sha256_file
 from pipeline.core.records import Draft, DraftQuestion, Query, QuestionKind, Split, Verdict, content_id
 from pipeline.core.tables import read_parquet, write_json
 from pipeline.core.wording import contains_phrase, words
@@ -137,6 +138,8 @@ class Bench:
     """Records, in the order of their ids."""
     work: Path
     """Folder of the data set, the runs and their caches."""
+    exchanges: Path
+    """Other people's conversations, for the covariance of closed forms."""
 
     @property
     def dataset(self) -> Path:
@@ -161,7 +164,8 @@ class Bench:
         """What a row depends on, but for code and number of preferences."""
         cell = Cell(self.settings, self.model, method)
         settings = cell.settings.model_dump(exclude=NOT_OF_A_CELL)
-        return content_id(self.rows_sha256, config_sha256(cell.config), cell.source, settings)
+        texts = (sha256_file(self.exchanges),) if reads_texts(cell.config) else ()
+        return content_id(self.rows_sha256, config_sha256(cell.config), cell.source, settings, *texts)
 
     def largest(self, method: str) -> Path | None:
         """The finished run of a method on the most preferences; None where there is none with today's key."""
@@ -179,6 +183,7 @@ class Bench:
             "max_preferences": self.preferences,
             "users_per_fit": USERS_PER_FIT,
             "dtype": "float32",
+            "exchanges": self.exchanges,
         }
         return settings.model_copy(update=changes)
 
@@ -277,6 +282,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--published", type=Path, required=True, help="folder of the published data")
     parser.add_argument("--queries", type=Path, default=Path("data/mined/queries.parquet"), help="mined queries")
+    exchanges = Path("data/exchanges/exchanges.parquet")
+    parser.add_argument("--exchanges", type=Path, default=exchanges, help="other people's conversations")
     parser.add_argument("--work", type=Path, default=Path(".cache/methods_table"), help="working folder")
     parser.add_argument("--model", default=MODEL, help="checkpoint, by its name in params.yaml")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
@@ -284,7 +291,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="methods to run; all by default")
     parser.add_argument("--again", nargs="*", default=[], help="methods whose finished rows are made again")
     options = parser.parse_args()
-    bench = Bench(options.model, options.split, options.preferences, options.work)
+    bench = Bench(options.model, options.split, options.preferences, options.work, options.exchanges)
     if not (bench.dataset / "manifest.json").is_file():
         build_dataset(options.published, options.queries, bench.dataset)
     judge = load_section(PARAMS, "judge", JudgeConfig)

@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 
 from editing.drift import base_answers, divergences
+from editing.exchanges import read_exchanges, statistics_texts
 from editing.lm.load import LM, DType, load
 from editing.methods.base import CACHE, Method, Resources, config_sha256
 from editing.methods.registry import create, load_config, method_class
@@ -63,12 +64,20 @@ class EditSettings(Section):
     """auto, cpu or cuda."""
     workers: Workers
     """Processes that share the groups of `users_per_fit` cases."""
+    exchanges: Path | None
+    """Other people's conversations, from which closed forms take the covariance: a file of stage `exchanges`, or a JSON
+    file in PrefEval's form. null: the statements and questions of the splits that are not evaluated."""
     seeds: tuple[int, ...] = Field(min_length=1)
     """Seeds of methods that draw numbers (their settings have a `seed`), each fitted and asked; others run once."""
 
 
-NOT_OF_A_CELL = {"models", "methods", "checkpoints", "max_preferences", "workers"}
-"""Settings that the edits and answers of one cell do not depend on."""
+NOT_OF_A_CELL = {"models", "methods", "checkpoints", "max_preferences", "workers", "exchanges"}
+"""Settings that the edits and answers of one cell do not depend on; on `exchanges` they do where it `reads_texts`."""
+
+
+def reads_texts(config: Section) -> bool:
+    """Whether a method with these settings takes statistics of the model from texts."""
+    return getattr(config, "covariance", "none") != "none"
 
 
 class Cell:
@@ -198,7 +207,7 @@ class _Desk:
             batch_size=settings.batch_size,
             cache=cache,
         )
-        texts = texts_of(dataset, [split for split in SPLITS if split != settings.split])
+        texts = self._texts(dataset) if reads_texts(cell.config) else ()
         self.series = [self._series(cell, config, seed, texts, cache) for config, seed in seeded(cell)]
         self.parts = [(series, group) for series in self.series for group in self.groups]
 
@@ -212,9 +221,18 @@ class _Desk:
             config_sha256(config),
             cell.scenario.model_dump(),
             self.settings.model_dump(exclude=NOT_OF_A_CELL | {"scenarios", "seeds"}),
+            texts,
         )
         method = create(cell.method, config, Resources(texts, cache))
         return _Series(seed, WithinMemory(method, self.lm), cache / "edit" / key)
+
+    def _texts(self, dataset: Path) -> tuple[str, ...]:
+        """Texts without a word of an evaluated user."""
+        settings = self.settings
+        if settings.exchanges is None:
+            return texts_of(dataset, [split for split in SPLITS if split != settings.split])
+        evaluated = {question.user_id for case in self.cases for question in case.questions}
+        return statistics_texts(read_exchanges(settings.exchanges), evaluated)
 
     def work(self, opener: Callable[[], Finish]) -> None:
         """Do every part, with other processes where that helps; `opener` makes `finish` in one of them."""

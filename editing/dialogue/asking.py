@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from editing.dialogue.answers import TurnAnswer
-from editing.dialogue.distractors import draw, read_exchanges
+from editing.exchanges import draw, read_exchanges
 from editing.lm.load import LM, load
 from editing.patches.apply import Responder, applied
 from editing.patches.compose import converse

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from editing.dialogue.asking import read_patches
-from editing.dialogue.distractors import read_exchanges
+from editing.exchanges import is_held_out, read_exchanges
 from editing.general.measured import AbilityMeasured, ReplyMeasured, TaskMeasured
 from editing.lm.load import LM, load
 from editing.patches.apply import Responder, applied, target_row
@@ -83,10 +83,10 @@ def held_out(settings: AbilitySettings, dataset: Path, split: str) -> list[Excha
     """
     evaluated = {p.user_id for p in read_parquet(dataset / "data" / f"preferences-{split}.parquet", Preference)}
     found = read_exchanges(settings.exchanges)
-    others = sorted((e for e in found if e.user_id not in evaluated and e.assistant.strip()), key=lambda e: e.id)
+    others = [e for e in found if e.user_id not in evaluated and e.assistant.strip() and is_held_out(e)]
     if not others:
         raise InputError(f"{settings.exchanges}: every exchange is of an evaluated user; read more of them.")
-    return random.Random(settings.seed).sample(others, min(settings.replies, len(others)))
+    return random.Random(settings.seed).sample(sorted(others, key=lambda e: e.id), min(settings.replies, len(others)))
 
 
 def measured_replies(

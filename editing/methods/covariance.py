@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -18,15 +19,24 @@ from torch import Tensor
 from editing.lm.load import LM
 from editing.lm.structure import bypassed
 from pipeline.core.errors import ConfigError
-from pipeline.core.progress import progress
+from pipeline.core.progress import console, progress
 from pipeline.core.tables import atomic_write
 
 TOKENS_PER_PASS = 2048
 """Tokens computed in one forward pass."""
 
 
-def covariance(lm: LM, layer: int, texts: Sequence[str], max_tokens: int, cache: Path) -> Tensor:
-    """C, (d_in, d_in) float32, from the first `max_tokens` tokens of `texts`.
+class Moment(NamedTuple):
+    """An estimated second moment."""
+
+    matrix: Tensor
+    """C, (d_in, d_in), float32."""
+    tokens: int
+    """How many tokens it is the mean over."""
+
+
+def covariance(lm: LM, layer: int, texts: Sequence[str], max_tokens: int, cache: Path) -> Moment:
+    """C from the first `max_tokens` tokens of `texts`, or all where there are fewer, which is said.
 
     Kept under `cache` by weights, layer, texts and number of tokens.
 
@@ -34,15 +44,21 @@ def covariance(lm: LM, layer: int, texts: Sequence[str], max_tokens: int, cache:
         ConfigError: there are no texts.
     """
     if not texts:
-        raise ConfigError("covariance: there are no texts to estimate it from; name a file, or set covariance: none.")
+        raise ConfigError(
+            "covariance: there are no texts to estimate it from; set edit.exchanges in params.yaml, "
+            "or covariance: none in the method's YAML."
+        )
     corpus = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
     key = hashlib.sha256(f"{lm.weights_sha256}\0{lm.dtype}\0{layer}\0{corpus}\0{max_tokens}".encode()).hexdigest()
     file = cache / "covariance" / f"{key[:32]}.safetensors"
     if not file.is_file():
         moment, count = _measure(lm, layer, texts, max_tokens)
+        if count < max_tokens:
+            console.print(f"covariance: only {count} tokens of text, {max_tokens} are asked for", highlight=False)
         with atomic_write(file) as out:
             out.write(safetensors.torch.save({"covariance": (moment / count).float()}, {"tokens": str(count)}))
-    return safetensors.torch.load_file(file, device=str(lm.device))["covariance"]
+    with safetensors.safe_open(file, "pt", device=str(lm.device)) as stored:
+        return Moment(stored.get_tensor("covariance"), int(stored.metadata()["tokens"]))
 
 
 @torch.no_grad()

@@ -100,7 +100,7 @@ class Rome(Method[RomeConfig]):
         """One low-rank patch a user, of rank one for each fact."""
         layer = layer_index(self.config.layer, lm)
         with frozen(lm.model):
-            moments = self._second_moments(lm)
+            moments, tokens = self._second_moments(lm)
             maker = Maker(lm, self.name, self.kind, self.config)
             problems, rows, refused = self._problems(lm, users)
             factors: dict[int, Factors] = {}
@@ -111,7 +111,7 @@ class Rome(Method[RomeConfig]):
                     results.setdefault(problem.user, []).append(result)
                 factors = self._solve(lm, values, moments)
         return [
-            self._patch(lm, maker, user, factors.get(at, {}), results.get(at, []), refused.get(at), len(users))
+            self._patch(lm, maker, user, factors.get(at, {}), results.get(at, []), refused.get(at), len(users), tokens)
             for at, user in enumerate(users)
         ]
 
@@ -141,6 +141,7 @@ class Rome(Method[RomeConfig]):
         results: list[Descent],
         refused: str | None,
         share: int,
+        tokens: int,
     ) -> Patch:
         failure = refused or next((result.failure for result in results if result.failure), None)
         if failure is None and not all(torch.isfinite(t).all() for pair in factors.values() for t in pair):
@@ -149,15 +150,18 @@ class Rome(Method[RomeConfig]):
             return maker.patch(user, failure=failure, share=share)
         weights = {down.path: down.matrix.detach().float() for down in lm.structure.down}
         metrics = {name: max(r.metrics[name] for r in results) for name in results[0].metrics}
+        if tokens:
+            metrics["covariance_tokens"] = tokens
         metrics["relative_norm"] = max(float((a @ b).norm() / weights[path].norm()) for path, (a, b) in factors.items())
         return maker.patch(user, low_rank_tensors(factors), metrics=metrics, share=share)
 
-    def _second_moments(self, lm: LM) -> dict[int, Tensor | None]:
-        """C of each changed layer; None for the identity."""
+    def _second_moments(self, lm: LM) -> tuple[dict[int, Tensor | None], int]:
+        """C of each changed layer, and the tokens it is from; None and 0 for the identity."""
         if self.config.covariance == "none":
-            return dict.fromkeys(self._layers(lm))
-        tokens, cache = self.config.covariance_tokens, self.resources.cache
-        return {layer: covariance(lm, layer, self.resources.texts, tokens, cache) for layer in self._layers(lm)}
+            return dict.fromkeys(self._layers(lm)), 0
+        most, cache = self.config.covariance_tokens, self.resources.cache
+        found = {layer: covariance(lm, layer, self.resources.texts, most, cache) for layer in self._layers(lm)}
+        return {layer: moment.matrix for layer, moment in found.items()}, min(m.tokens for m in found.values())
 
     def _problems(self, lm: LM, users: Sequence[User]) -> tuple[list[_Problem], list[Row], dict[int, str]]:
         """The facts to edit, the rows they need, and why users were refused."""

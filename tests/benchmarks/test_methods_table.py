@@ -20,7 +20,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(Bench, "key", lambda self, method: f"key of {method}")
     monkeypatch.setattr(methods_table, "row_of", lambda run: row(run.name, int(run.parent.name)))
     monkeypatch.setattr(methods_table, "margins", lambda runs, judge: {m: margin(0.2) for m in runs if m != OURS})
-    return Bench("smollm2-135m-instruct", "test", 40, tmp_path)
+    return Bench("smollm2-135m-instruct", "test", 40, tmp_path, tmp_path / "exchanges.parquet")
 
 
 def row(method: str, n: int, headline: float = 0.5, key: str | None = None) -> dict[str, Any]:

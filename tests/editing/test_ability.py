@@ -12,7 +12,7 @@ from editing.general.measured import AbilityMeasured
 from pipeline.core.errors import ConfigError, InputError
 from pipeline.core.records import Exchange, Preference
 from pipeline.core.tables import read_parquet, write_parquet
-from tests.editing.dialogue.test_distractors import POOL, an_exchange
+from tests.editing.test_exchanges import POOL, an_exchange
 from tests.editing.test_multiturn import edited
 
 

@@ -53,6 +53,7 @@ def settings(checkpoint: Path) -> EditSettings:
         batch_size=16,
         dtype="float32",
         device="cpu",
+        exchanges=None,
         seeds=(0,),
     )
 

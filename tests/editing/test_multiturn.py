@@ -18,7 +18,7 @@ from pipeline.core.errors import InputError
 from pipeline.core.records import CONTROL_KINDS, Exchange, QuestionKind
 from pipeline.core.tables import read_parquet, write_parquet
 from tests.editing.conftest import FACTS
-from tests.editing.dialogue.test_distractors import POOL
+from tests.editing.test_exchanges import POOL
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ def edited(method: str, release: Path, checkpoint: Path, folder: Path, scenario:
         batch_size=16,
         dtype="float32",
         device="cpu",
+        exchanges=None,
         seeds=(0,),
     )
     run_cell(Cell(edit, "tiny", method), release, folder / method, folder / "cache")

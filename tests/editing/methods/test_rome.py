@@ -91,7 +91,7 @@ def test_the_fast_path_finds_what_the_textbook_loop_finds(
     patches = create("rome", config, resources).fit(lm, [User(fact.preference_id, (fact,)) for fact in facts])
     for fact, patch, curve in zip(facts, patches, curves, strict=True):
         with frozen(lm.model):
-            moment = covariance(lm, 1, resources.texts, config.covariance_tokens, resources.cache)
+            moment = covariance(lm, 1, resources.texts, config.covariance_tokens, resources.cache).matrix
             expected = textbook_rome(lm, fact, config, moment)
         (factors,) = patch.factors().values()
         assert curve == pytest.approx(expected.losses, rel=1e-4)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from editing.dialogue.distractors import draw, read_exchanges
+from editing.exchanges import draw, is_held_out, read_exchanges, statistics_texts
 from pipeline.core.errors import InputError
 from pipeline.core.records import Exchange
 
@@ -40,6 +40,15 @@ def test_no_turn_is_the_user_s_own_and_none_comes_twice() -> None:
 def test_too_few_turns_of_others_are_an_error_that_names_the_fix() -> None:
     with pytest.raises(InputError, match="10 distractor turns .* there are 2 .*dvc repro exchanges"):
         draw([*POOL[:2], *(an_exchange(9, "me") for _ in range(20))], "me", "q", 10, 0)
+
+
+def test_statistics_never_read_held_out_text_nor_an_evaluated_user() -> None:
+    pool = [*POOL, *(an_exchange(100 + number, f"other{number}") for number in range(12))]
+    texts = statistics_texts(pool, {"other1"})
+    lent = [e for e in pool if f"{e.user}\n{e.assistant}" in texts]
+    assert 0 < len(lent) < len(pool)
+    assert not any(is_held_out(e) or e.user_id == "other1" for e in lent)
+    assert {e.user_id for e in lent}.isdisjoint({e.user_id for e in pool if is_held_out(e)})
 
 
 def test_a_missing_file_is_an_error_that_names_the_fix(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""Distractor turns: what other people talked about, drawn for every question."""
+"""What other people talked about: distractor turns, held-out text, and text for the statistics of a model."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,20 @@ def _pairs(key: str, messages: Sequence[tuple[Any, str]]) -> Iterator[Exchange]:
                 assistant=replied,
                 license="unknown",
             )
+
+
+def is_held_out(exchange: Exchange) -> bool:
+    """Whether an exchange is for measuring what an edit does to other text; the other people's lends statistics.
+
+    Every person's exchanges are on one side, so that no edit is held to the text it is measured on.
+    """
+    return int(content_id("held out", exchange.user_id), 16) % 2 == 0
+
+
+def statistics_texts(exchanges: Sequence[Exchange], evaluated: Collection[str]) -> tuple[str, ...]:
+    """What is not held out, as texts, without the users `evaluated`: every message with its reply."""
+    lent = [e for e in exchanges if e.user_id not in evaluated and not is_held_out(e)]
+    return tuple(f"{exchange.user}\n{exchange.assistant}" for exchange in lent)
 
 
 def draw(exchanges: Sequence[Exchange], user_id: str, question_id: str, count: int, seed: int) -> list[Exchange]:
