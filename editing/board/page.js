@@ -311,7 +311,7 @@
     const free = (box) => box[0] > L && box[2] < W - 4 && box[1] > T - 12 && box[3] < H - B
       && taken.every((other) => box[0] > other[2] || other[0] > box[2] || box[1] > other[3] || other[1] > box[3]);
     for (const { x, y, name, group, colour: ink } of chart.points.filter((one) => one.name)) {
-      const width = 6.2 * name.length;
+      const width = 7 * name.length;
       const place = AROUND.map(([dx, dy, far]) => ({ left: x + dx - (dx < -0.1 ? width : 0), dx, dy, far }))
         .find(({ left, dy }) => free([left, y + dy - 6, left + width, y + dy + 6]));
       if (!place) continue;
