@@ -29,9 +29,6 @@
 
   const percent = (value) => (100 * value).toFixed(1);
   const words = (name) => name.replaceAll("_", " ");
-  const CHECKS = ["acknowledged", "violated", "hallucinated", "helpful", "preference_following",
-    "unaware_violation", "hallucinated_violation", "inconsistent_violation"];
-  const GOOD = ["acknowledged", "helpful", "preference_following"];
   function quantity(value, digits = 3) {
     if (value === null || value === undefined) return "\u2013";
     if (value === 0) return "0";
@@ -70,11 +67,12 @@
   }));
   const turns = [...new Set(rows.flatMap((row) => (row.multiturn ?? []).map((point) => point.turns)))].sort((a, b) => a - b);
   /* What can be shown of the answers after other turns: name -> the estimate in one row's entry for a number of turns. */
-  const checkers = [...new Set(rows.flatMap((row) => (row.multiturn ?? []).flatMap((point) => Object.keys(point.checks))))];
+  const checks = rows.flatMap((row) => row.multiturn ?? []).flatMap((point) => Object.entries(point.checks)).flatMap(([checker, found]) =>
+    Object.entries(found).map(([name, one]) => [`${words(name)} (checked by ${checker})`,
+      { of: (point) => point.checks[checker]?.[name], lower: !one.higher_is_better }]));
   const turnScores = !turns.length ? {} : {
     ...Object.fromEntries(["recall", "specificity", "headline"].map((name) => [name, { of: (point) => point.judges[state.judge]?.[name] }])),
-    ...Object.fromEntries(checkers.flatMap((checker) => CHECKS.map((name) =>
-      [`${words(name)} (checked by ${checker})`, { of: (point) => point.checks[checker]?.[name], lower: !GOOD.includes(name) }]))),
+    ...Object.fromEntries(checks),
     "not asked, prompt too long": { of: (point) => point.overflow_rate, lower: true, counted: true },
   };
   const afterTurns = (row, k, score) => {

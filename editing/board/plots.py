@@ -135,13 +135,17 @@ def recall_specificity(rows: list[dict[str, Any]], judge: str, colours: dict[str
 def _draw(axes: Axes, points: list[Point], colours: dict[str, str]) -> None:
     """Draw the points with the names of their methods."""
     if len(points) > LABELLED:
-        for point in points:
-            axes.scatter(point.x, point.y, s=10, color=colours[point.method], alpha=0.25, linewidths=0)
+        _scatter(axes, [point._replace(size=10) for point in points], colours, alpha=0.25)
         by_method = {m: np.array([p[1:] for p in points if p.method == m]) for m in colours}
         points = [Point(m, *map(float, np.median(own, axis=0))) for m, own in by_method.items() if len(own)]
-    for point in points:
-        axes.scatter(point.x, point.y, s=point.size, color=colours[point.method], alpha=0.9, linewidths=0)
+    _scatter(axes, points, colours, alpha=0.9)
     _name(axes, points, colours)
+
+
+def _scatter(axes: Axes, points: list[Point], colours: dict[str, str], alpha: float) -> None:
+    inks = [colours[p.method] for p in points]
+    sizes = [p.size for p in points]
+    axes.scatter([p.x for p in points], [p.y for p in points], sizes, inks, alpha=alpha, linewidths=0)
 
 
 def _name(axes: Axes, points: list[Point], colours: dict[str, str]) -> None:
@@ -256,9 +260,10 @@ def recall_by_turns(rows: list[dict[str, Any]], judge: str) -> Figure:
     for axes, method in itertools.zip_longest(panels.flat, methods):
         axes.set_axis_off() if methods and method is None else axes.set(ylim=(-3, 103))
         axes.set_title(method or "", fontsize=9, fontweight="normal")
-        for row in rows:
-            if row["method"] == method:
-                _curves(axes, row["multiturn"], judge)
+        own = [row["multiturn"] for row in rows if row["method"] == method]
+        for by_turns in own:
+            # As with the bars, an interval stands where a method has one run.
+            _curves(axes, by_turns, judge, intervals=len(own) == 1)
     if not methods:
         panels[0, 0].text(0.5, 0.5, "not asked", transform=panels[0, 0].transAxes, ha="center", color="#888888")
     lines = [Line2D([], [], color=colour, ls=style, label=score) for score, (colour, style) in CURVES.items()]
@@ -269,7 +274,7 @@ def recall_by_turns(rows: list[dict[str, Any]], judge: str) -> Figure:
     return figure
 
 
-def _curves(axes: Axes, by_turns: list[dict[str, Any]], judge: str) -> None:
+def _curves(axes: Axes, by_turns: list[dict[str, Any]], judge: str, *, intervals: bool) -> None:
     for score, (colour, style) in CURVES.items():
         points = [(p["turns"], p["judges"][judge][score]) for p in by_turns]
         points = [(turns, found) for turns, found in points if found["value"] is not None]
@@ -277,4 +282,5 @@ def _curves(axes: Axes, by_turns: list[dict[str, Any]], judge: str) -> None:
             turns, estimates = zip(*points, strict=True)
             values, ends = _percent(list(estimates))
             axes.plot(turns, values, "o", ls=style, color=colour, ms=3, lw=1.2, alpha=0.9)
-            axes.errorbar(turns, values, yerr=ends, fmt="none", ecolor=colour, elinewidth=0.7, alpha=0.4)
+            if intervals:
+                axes.errorbar(turns, values, yerr=ends, fmt="none", ecolor=colour, elinewidth=0.7, alpha=0.4)

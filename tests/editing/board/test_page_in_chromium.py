@@ -12,7 +12,7 @@ from benchmarks.chromium import CHROMIUM, Page
 from editing.board.page import render
 from editing.board.table import LeaderboardConfig
 from editing.board.write import write_board
-from editing.dialogue.scores import derived
+from editing.dialogue.scores import DERIVED, GOOD
 from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
 from editing.metrics.bootstrap import Plan
@@ -61,9 +61,6 @@ def long_address(address):
     return page.as_uri()
 
 
-CHECKS = tuple(derived(dict.fromkeys(("acknowledge", "violate", "hallucinate", "helpful"))))
-
-
 def estimate(value, n=20):
     return {"value": value, "low": max(0, value - 0.1), "high": min(1, value + 0.1), "n": n, "n_unscored": 0}
 
@@ -77,7 +74,9 @@ def full_address(address):
     after = {
         "overflow_rate": estimate(0.15),
         "judges": {name: exact | {"specificity": estimate(0.61)} for name in ("exact", "llm")},
-        "checks": {"local": {name: estimate(i / 20) for i, name in enumerate(CHECKS)}},
+        "checks": {
+            "local": {n: estimate(i / 20) | {"higher_is_better": n in GOOD} for i, n in enumerate(DERIVED)},
+        },
     }
     added = {
         "multiturn": [{"turns": turns, **after} for turns in (0, 10)],
@@ -249,13 +248,16 @@ def test_every_score_after_other_turns_can_be_shown_and_its_chart_follows(full_p
     open_view(full_page, "Turns")
     choices = full_page.run("[...document.querySelectorAll('#score option')].map(o => o.value)")
     assert choices[:3] == ["recall", "specificity", "headline"]
-    assert len(choices) == 3 + len(CHECKS) + 1
+    assert len(choices) == 3 + len(DERIVED) + 1
     choose(full_page, "score", "specificity")
     assert first_row(full_page) == {"0 turns": "61.0", "10 turns": "61.0"}
     choose(full_page, "score", "preference following (checked by local)")
     assert first_row(full_page) == {"0 turns": "20.0", "10 turns": "20.0"}
+    assert full_page.run("document.querySelectorAll('#table th .mark').length") == 0
     assert full_page.run("document.getElementById('turns-score').textContent").startswith("preference following")
     assert "preference following" in full_page.run("document.querySelector('#turns title').textContent")
+    choose(full_page, "score", "violated (checked by local)")
+    assert full_page.run("document.querySelectorAll('#table th .mark').length") == 2
     choose(full_page, "score", "not asked, prompt too long")
     assert first_row(full_page) == {"0 turns": "3 of 20", "10 turns": "3 of 20"}
 
