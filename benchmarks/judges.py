@@ -114,22 +114,19 @@ def measure(
     config: JudgeConfig,
     prefix: str = "judge",
 ) -> list[Claim]:
-    """Claims about one judge: accuracy, false accept, false reject, and accuracy by class and kind."""
+    """Claims about one judge: accuracy, false accept and false reject, over all and by class and kind."""
     plan = Plan(config.bootstrap_samples, config.seed, config.confidence)
     said = [ruling.verdict == "correct" for ruling in rule([row.item() for row in rows])]
     wanted = [row.label == "correct" for row in rows]
     right = [a == b for a, b in zip(said, wanted, strict=True)]
-    triples: dict[str, list[tuple[str, str, bool | None]]] = {"accuracy": [], "false_accept": [], "false_reject": []}
-    for row, accepted, good in zip(rows, said, right, strict=True):
-        triples["accuracy"].append((row.preference, "all", good))
-        which = "false_reject" if row.label == "correct" else "false_accept"
-        triples[which].append((row.preference, "all", accepted == (which == "false_accept")))
-        triples.setdefault(f"accuracy.{row.group}", []).append((row.preference, "all", good))
-        triples.setdefault(f"accuracy.{row.kind}", []).append((row.preference, "all", good))
+    triples: dict[str, list[tuple[str, str, bool | None]]] = {}
+    for row, good in zip(rows, right, strict=True):
+        error = "false_reject" if row.label == "correct" else "false_accept"
+        for part in ("", f".{row.group}", f".{row.kind}"):
+            triples.setdefault(f"accuracy{part}", []).append((row.preference, "all", good))
+            triples.setdefault(f"{error}{part}", []).append((row.preference, "all", not good))
     claims = []
     for figure, observed in triples.items():
-        if not observed:
-            continue
         (estimate,) = share_estimates(count(observed, ("all",)), plan)
         claims.append(claim(f"{prefix}.{name}.{figure}", estimate, config, name))
         if name == config.judges[-1] and figure in ("accuracy", "false_accept"):

@@ -33,8 +33,8 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder to write the leaderboard into.")] = Path("leaderboard"),
     dataset: Annotated[Path, typer.Option(help="Released dataset.")] = Path("build/hub"),
     accuracy: Annotated[
-        Path, typer.Option(help="Measured accuracy of the judges (python -m benchmarks.judges).")
-    ] = Path("benchmarks/results/judges.json"),
+        Path, typer.Option(help="Measured accuracy of the judges (python -m benchmarks.judges --fresh).")
+    ] = Path("benchmarks/results/judges_fresh.json"),
     params: Annotated[Path, typer.Option(help="Settings file.")] = Path("params.yaml"),
     cache: Annotated[Path, typer.Option(help="Folder a stopped run goes on from.")] = Path(".cache"),
 ) -> None:

@@ -16,8 +16,8 @@ def leaderboard(
     out: Annotated[Path, typer.Option(help="Folder to write the leaderboard into.")] = Path("leaderboard"),
     dataset: Annotated[Path, typer.Option(help="The released data set, for the sample answers.")] = Path("build/hub"),
     accuracy: Annotated[
-        Path, typer.Option(help="Measured accuracy of the judges (python -m benchmarks.judges).")
-    ] = Path("benchmarks/results/judges.json"),
+        Path, typer.Option(help="Measured accuracy of the judges (python -m benchmarks.judges --fresh).")
+    ] = Path("benchmarks/results/judges_fresh.json"),
     params: Annotated[Path, typer.Option(help="The settings file.")] = Path("params.yaml"),
 ) -> None:
     """Put all judged runs into one leaderboard; refuses to mix data sets, judges, prompts or protocol versions.

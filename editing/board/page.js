@@ -5,7 +5,7 @@
   const ranked = rows.slice(0, board.rows.length);
   const apart = rows.slice(board.rows.length);
   const judges = ranked.length || apart.length ? Object.keys(rows[0].judges) : [];
-  const state = { judge: board.judge, view: "Overview", sort: "headline", down: true, filter: "", open: new Set() };
+  const state = { judge: board.judge, view: "Overview", score: {}, sort: "headline", down: true, filter: "", open: new Set() };
   const methods = [...new Set(rows.map((row) => row.method))].sort();
   const colour = (method) => `var(--c${methods.indexOf(method) % 8})`;
   const byId = (id) => document.getElementById(id);
@@ -66,7 +66,28 @@
     cell: (row) => estimateCell(row.extras[id], false, inPercent ? percent : plain),
   }));
   const turns = [...new Set(rows.flatMap((row) => (row.multiturn ?? []).map((point) => point.turns)))].sort((a, b) => a - b);
-  const afterTurns = (row, k) => row.multiturn?.find((point) => point.turns === k)?.judges[state.judge]?.recall;
+  /* What can be shown of the answers after other turns: name -> the estimate in one row's entry for a number of turns. */
+  const checks = rows.flatMap((row) => row.multiturn ?? []).flatMap((point) => Object.entries(point.checks)).flatMap(([checker, found]) =>
+    Object.entries(found).map(([name, one]) => [`${words(name)} (checked by ${checker})`,
+      { of: (point) => point.checks[checker]?.[name], lower: !one.higher_is_better }]));
+  const turnScores = !turns.length ? {} : {
+    ...Object.fromEntries(["recall", "specificity", "headline"].map((name) => [name, { of: (point) => point.judges[state.judge]?.[name] }])),
+    ...Object.fromEntries(checks),
+    "not asked, prompt too long": { of: (point) => point.overflow_rate, lower: true, counted: true },
+  };
+  const afterTurns = (row, k, score) => {
+    const point = row.multiturn?.find((one) => one.turns === k);
+    return point && turnScores[score].of(point);
+  };
+  const turnColumns = (score) => turns.map((k) => {
+    const { lower, counted } = turnScores[score];
+    const column = estimate(`turns${k}`, `${k} turns`, (row) => afterTurns(row, k, score), { lower, about: score });
+    return counted ? { ...column, cell: (row) => countCell(afterTurns(row, k, score)) } : column;
+  });
+  const drift = (name, show) => ["overall", ...kinds.slice(4)].map((kind) => {
+    const of = (row) => (kind === "overall" ? row.controls?.[name]?.overall : row.controls?.[name]?.by_kind?.[kind]);
+    return { ...estimate(`${name}_${kind}`, words(kind), of, { lower: true }), cell: (row) => estimateCell(of(row), false, show) };
+  });
   const byKind = (names) => names.map((kind) => estimate(kind, words(kind), (row) => own(row).by_kind[kind]));
   const views = {
     Overview: [
@@ -79,7 +100,13 @@
       number("n", "n", (row) => own(row).headline.n),
     ],
     Questions: [headline, estimate("recall", "Recall", (row) => own(row).recall), ...byKind(kinds.slice(0, 4))],
-    Controls: [headline, estimate("specificity", "Specificity", (row) => own(row).specificity), ...byKind(kinds.slice(4))],
+    Controls: {
+      "specificity": [estimate("specificity", "Specificity", (row) => own(row).specificity), ...byKind(kinds.slice(4))],
+      ...(rows.some((row) => row.controls) ? {
+        "answers that differ from the unedited model's": drift("flip_rate", percent),
+        "KL to the unedited model, nats": drift("kl", plain),
+      } : {}),
+    },
     Difficulty: [headline, ...["easy", "medium", "hard"].map((level) => estimate(level, level, (row) => own(row).by_difficulty[level]))],
     "Side effects": [
       headline,
@@ -87,7 +114,7 @@
       estimate("degenerate", "Degenerate", (row) => row.degenerate_rate, { lower: true }),
       ...extras,
     ],
-    ...(turns.length ? { "Turns": [headline, ...turns.map((k) => estimate(`turns${k}`, `recall, ${k} turns`, (row) => afterTurns(row, k)))] } : {}),
+    ...(turns.length ? { Turns: Object.fromEntries(Object.keys(turnScores).map((score) => [score, turnColumns(score)])) } : {}),
     Cost: [
       headline,
       number("seconds", "seconds per edit", (row) => row.cost.seconds_per_edit, seconds, { lower: true }),
@@ -98,6 +125,16 @@
     ],
   };
 
+  /** The columns of the view that is shown; some views have a set for each of several scores. */
+  function viewColumns() {
+    const view = views[state.view];
+    return Array.isArray(view) ? view : [headline, ...view[chosen(state.view)]];
+  }
+  const chosen = (view) => state.score[view] ?? Object.keys(views[view])[0];
+
+  function countCell(found) {
+    return el("td", {}, found ? `${Math.round(found.value * found.n)} of ${found.n}` : "\u2013");
+  }
   function estimateCell(found, main = false, show = percent) {
     if (!found || found.value === null) return el("td", { class: main ? "main" : null }, "\u2013");
     const cell = el("td", { class: main ? "main" : null }, show(found.value),
@@ -116,7 +153,7 @@
   const nameColumns = [
     { id: "method", title: "Method", name: true, value: (row) => row.method },
   ];
-  const columns = () => [...nameColumns, ...views[state.view]];
+  const columns = () => [...nameColumns, ...viewColumns()];
 
   function sorted(list) {
     const column = columns().find((c) => c.id === state.sort) ?? headline;
@@ -185,7 +222,7 @@
     const body = el("tbody");
     const isOpen = state.open.has(row.key);
     const button = el("button", { type: "button", class: "open", "aria-expanded": String(isOpen), onclick: () => toggle(row, body, button) }, row.method);
-    const cells = views[state.view].map((column) => column.cell(row));
+    const cells = viewColumns().map((column) => column.cell(row));
     body.append(el("tr", { class: "run", "data-key": row.key }, el("td", { class: "rank" }, String(place)),
       el("td", { class: "name" }, button, el("span", { class: "model" }, row.scenario ? `${row.model} \u00B7 ${row.scenario}` : row.model)), ...cells));
     if (isOpen) body.append(detail(row));
@@ -215,11 +252,24 @@
     const group = (title, name, list, empty) => el("div", { class: name }, el("h3", {}, title),
       ...(list.length ? list.map(answer) : [el("p", { class: "none" }, empty)]));
     const found = samplesOf(row);
+    const sorted = `Answers${against ? " and comparison" : ""} by judge ${board.judge}`
+      + (state.judge === board.judge ? "." : `, which orders the leaderboard; the row above is by ${state.judge}.`);
     return el("tr", { class: "detail" }, el("td", { colspan: String(columns().length + 1) }, el("div", { class: "inner" }, about,
+      row.crossing ? crossingTable(row.crossing.matrix) : null, el("p", { class: "note by" }, sorted),
       el("div", { class: "samples" },
         group("Uses the fact", "right", found("right"), "None."),
         group("Misses the fact", "wrong", found("wrong"), "None."),
         group("Brings it up where it must not", "shows", found("shows up"), "None.")))));
+  }
+  /** Whose preference is given back, where users share a model. */
+  function crossingTable(matrix) {
+    const ages = ["first fifth", "second", "third", "fourth", "last fifth"];
+    const shade = (share) => (share === null ? null : `background: color-mix(in srgb, var(--accent) ${Math.round(60 * share)}%, transparent)`);
+    return el("table", { class: "crossing" },
+      el("caption", {}, "Of the explicit answers to users told first to last (rows), the share in percent that gives a preference of users told first to last (columns) back, by judge exact."),
+      el("thead", {}, el("tr", {}, el("th", { class: "name", scope: "col" }, "told"), ...ages.map((age) => el("th", { scope: "col" }, age)))),
+      el("tbody", {}, ...matrix.map((shares, i) => el("tr", {}, el("th", { class: "name", scope: "row" }, ages[i]),
+        ...shares.map((share) => el("td", { style: shade(share) }, share === null ? "\u2013" : percent(share)))))));
   }
   function answer(one) {
     return el("div", { class: "qa" },
@@ -238,39 +288,45 @@
     }
     root.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: yAt(0), y2: yAt(0) }), text(W - R, H - 4, xLabel, "end"));
     root.append(text(8, T - 14, yLabel));
-    root.names = [];
+    root.points = [];
     return root;
   }
   const yAt = (value) => T + (H - B - T) * (1 - value / 100);
   function text(x, y, content, anchor = "start") {
     return svg("text", { x, y, "text-anchor": anchor }, content);
   }
-  /** A clickable point; its name stands beside it where no other name of the chart stands yet. */
+  /** A clickable point. */
   function point(chart, row, x, y, label, faded, named) {
     const group = svg("g", { class: faded ? "point dim" : "point" });
     group.append(svg("title", {}, label), svg("circle", { cx: x, cy: y, r: 5, style: `fill:${colour(row.method)}` }));
-    if (named && !faded) {
-      const width = 6.2 * row.method.length;
-      const places = [[9, 4], [-9 - width, 4], [9, -8], [9, 16], [-9 - width, -8], [-9 - width, 16]]
-        .map(([dx, dy]) => ({ x: x + dx, y: y + dy, width }))
-        .filter((place) => place.x > L && place.x + width < W - 4);
-      const free = places.find((place) => chart.names.every((other) => Math.abs(other.y - place.y) > 11
-        || other.x > place.x + place.width || place.x > other.x + other.width));
-      if (free) {
-        chart.names.push(free);
-        const name = text(free.x, free.y, row.method);
-        name.style.fill = colour(row.method);
-        group.append(name);
-      }
-    }
     group.addEventListener("click", () => show(row));
+    chart.points.push({ x, y, name: named && !faded ? row.method : null, group, colour: colour(row.method) });
     return group;
   }
+  /** Write names beside their points, each at the nearest place where it covers no point and no other name. */
+  function writeNames(chart) {
+    const taken = chart.points.map(({ x, y }) => [x - 5, y - 5, x + 5, y + 5]);
+    const free = (box) => box[0] > L && box[2] < W - 4 && box[1] > T - 12 && box[3] < H - B
+      && taken.every((other) => box[0] > other[2] || other[0] > box[2] || box[1] > other[3] || other[1] > box[3]);
+    for (const { x, y, name, group, colour: ink } of chart.points.filter((one) => one.name)) {
+      const width = 7 * name.length;
+      const place = AROUND.map(([dx, dy, far]) => ({ left: x + dx - (dx < -0.1 ? width : 0), dx, dy, far }))
+        .find(({ left, dy }) => free([left, y + dy - 6, left + width, y + dy + 6]));
+      if (!place) continue;
+      taken.push([place.left, y + place.dy - 6, place.left + width, y + place.dy + 6]);
+      if (place.far) group.append(svg("line", { class: "leader", x1: x, y1: y, x2: x + place.dx, y2: y + place.dy }));
+      const label = text(place.left, y + place.dy + 4, name);
+      label.style.fill = ink;
+      group.append(label);
+    }
+  }
+  const AROUND = [10, 20, 30, 40, 50, 60, 70, 80].flatMap((radius) => Array.from({ length: 16 }, (_, i) =>
+    [radius * Math.cos(i * Math.PI / 8), radius * Math.sin(i * Math.PI / 8), radius > 10]));
   function drawCharts(shown) {
     byId("charts").hidden = rows.length === 0;
     const list = ranked.length ? ranked : apart;
     const all = ranked.length ? shown : new Set(apart);
-    const named = all.size <= 12;
+    const named = all.size <= 40;
     const xAt = (value) => L + (W - R - L) * value / 100;
     const scatter = frame("Recall against specificity", "specificity, %", "recall, %");
     for (const x of [0, 20, 40, 60, 80, 100]) scatter.append(text(xAt(x), H - B + 16, String(x), "middle"));
@@ -295,24 +351,28 @@
       const label = `${row.key}: recall ${percent(recall.value)}, specificity ${percent(specificity.value)}` + (found.value === null ? "" : `, headline ${percent(found.value)}`);
       scatter.append(point(scatter, row, x, y, label, faded, named));
     }
+    writeNames(scatter);
     byId("scatter").replaceChildren(scatter);
     byId("cost").replaceChildren(costChart(list, all, named));
     byId("turns-figure").hidden = turns.length === 0;
-    if (turns.length) byId("turns").replaceChildren(turnsChart(list, all, named));
+    if (turns.length) byId("turns").replaceChildren(turnsChart(list, all, all.size <= 12));
   }
   function turnsChart(list, all, named) {
-    const chart = frame("Recall after other turns", "distractor turns", "recall, %");
+    const score = chosen("Turns");
+    byId("turns-score").textContent = score;
+    const chart = frame(`${score} after other turns`, "distractor turns", "%");
     const xAt = (k) => L + 14 + (W - R - L - 28) * k / Math.max(1, ...turns);
     for (const k of turns) chart.append(text(xAt(k), H - B + 16, String(k), "middle"));
     for (const row of list) {
-      const points = turns.map((k) => [k, afterTurns(row, k)]).filter(([, found]) => found && found.value !== null);
+      const points = turns.map((k) => [k, afterTurns(row, k, score)]).filter(([, found]) => found && found.value !== null);
       if (!points.length) continue;
       const faded = !all.has(row);
       const d = points.map(([k, found], i) => `${i ? "L" : "M"}${xAt(k).toFixed(1)} ${yAt(100 * found.value).toFixed(1)}`).join("");
       chart.append(svg("path", { class: faded ? "curve dim" : "curve", d, style: `stroke:${colour(row.method)}` }));
       points.forEach(([k, found], i) => chart.append(point(chart, row, xAt(k), yAt(100 * found.value),
-        `${row.key}: recall ${percent(found.value)} after ${k} turns`, faded, named && i === points.length - 1)));
+        `${row.key}: ${score} ${percent(found.value)} after ${k} turns`, faded, named && i === points.length - 1)));
     }
+    writeNames(chart);
     return chart;
   }
   function costChart(list, all, named) {
@@ -328,22 +388,37 @@
       const label = `${row.key}: headline ${percent(found.value)}, ${quantity(row.cost.seconds_per_edit)} s per edit`;
       chart.append(point(chart, row, xAt(Math.log10(atLeast(row))), yAt(100 * found.value), label, !all.has(row), named));
     }
+    writeNames(chart);
     return chart;
   }
 
   /* Smaller tables */
+  const PARTS = [["targets", "questions that need the fact"], ["controls", "controls"]];
+  const FIGURES = ["accuracy", "false accept", "false reject"];
   function drawAccuracy() {
     const names = Object.keys(accuracy);
-    const table = byId("accuracy");
-    if (!names.length) { table.replaceWith(el("p", { class: "none" }, "Not measured; run python -m benchmarks.judges.")); return; }
-    const figures = ["accuracy", "false accept", "false reject"];
-    table.append(el("thead", {}, el("tr", {}, el("th", { class: "name", scope: "col" }, "Judge"), ...figures.map((f) => el("th", { scope: "col" }, f)), el("th", { scope: "col" }, "n"))));
-    const body = el("tbody");
-    for (const name of names) {
-      body.append(el("tr", { class: "run" }, el("td", { class: "name" }, name, accuracy[name].stale ? el("span", { class: "model" }, "measured with another version of this judge") : null),
-        ...figures.map((f) => estimateCell(accuracy[name][f])), el("td", {}, String(accuracy[name].accuracy.n))));
+    if (!names.length) { byId("accuracy").replaceWith(el("p", { class: "none" }, "Not measured; run python -m benchmarks.judges --fresh.")); byId("classes").remove(); return; }
+    accuracyHead(byId("accuracy"), names);
+    accuracyHead(byId("accuracy-classes"), names);
+    for (const [part, title] of PARTS) {
+      byId("accuracy").append(el("tbody", {}, accuracyRow(names, title, (name) => accuracy[name][part]?.overall, "total"), ...accuracyRows(names, part, "by_kind")));
+      byId("accuracy-classes").append(el("tbody", {}, el("tr", {}, el("th", { class: "name", scope: "rowgroup", colspan: String(2 + 3 * names.length) }, title)), ...accuracyRows(names, part, "by_class")));
     }
-    table.append(body);
+  }
+  function accuracyHead(table, names) {
+    const stale = (name) => (accuracy[name].stale ? el("span", { class: "model" }, "measured with another version of this judge") : null);
+    table.append(el("thead", {},
+      el("tr", {}, el("td", {}), ...names.map((name) => el("th", { class: "judge", scope: "colgroup", colspan: "3" }, name, stale(name))), el("td", {})),
+      el("tr", {}, el("th", { class: "name", scope: "col" }, "Replies"), ...names.flatMap(() => FIGURES.map((figure) => el("th", { scope: "col" }, figure))), el("th", { scope: "col" }, "n"))));
+  }
+  function accuracyRows(names, part, group) {
+    const found = new Set(names.flatMap((name) => Object.keys(accuracy[name][part]?.[group] ?? {})));
+    return [...found].map((one) => accuracyRow(names, words(one), (name) => accuracy[name][part]?.[group][one]));
+  }
+  function accuracyRow(names, title, of, look = "") {
+    const n = names.map((name) => of(name)?.accuracy?.n).find(Boolean);
+    return el("tr", { class: `run ${look}` }, el("td", { class: "name" }, title),
+      ...names.flatMap((name) => FIGURES.map((figure) => estimateCell(of(name)?.[figure]))), el("td", {}, String(n ?? "\u2013")));
   }
   function drawApart() {
     if (!apart.length && !board.failed.length) return;
@@ -366,14 +441,22 @@
   for (const name of judges) byId("judge").append(el("option", { value: name, selected: name === state.judge }, name));
   byId("judge").addEventListener("change", (event) => { state.judge = event.target.value; draw(); redrawApart(); });
   byId("filter").addEventListener("input", (event) => { state.filter = event.target.value; draw(); });
+  /** Draw other columns; a table sorted by one that is gone is sorted by headline. */
+  function redraw() {
+    if (!columns().some((column) => column.id === state.sort)) { state.sort = "headline"; state.down = true; }
+    draw();
+  }
   for (const name of Object.keys(views)) {
     byId("views").append(el("button", { type: "button", "aria-pressed": String(name === state.view), onclick: (event) => {
       state.view = name;
-      if (!columns().some((column) => column.id === state.sort)) { state.sort = "headline"; state.down = true; }
       for (const other of byId("views").children) other.setAttribute("aria-pressed", String(other === event.currentTarget));
-      draw();
+      const scores = Array.isArray(views[name]) ? [] : Object.keys(views[name]);
+      byId("score-field").hidden = scores.length < 2;
+      byId("score").replaceChildren(...scores.map((score) => el("option", { value: score, selected: score === chosen(name) }, score)));
+      redraw();
     } }, name));
   }
+  byId("score").addEventListener("change", (event) => { state.score[state.view] = event.target.value; redraw(); });
   function theme(name) {
     document.documentElement.dataset.theme = name;
     byId("theme").textContent = name === "dark" ? "Light" : "Dark";

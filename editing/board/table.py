@@ -1,4 +1,4 @@
-"""The leaderboard as data: rows in order, comparisons within a model, and the Markdown table."""
+"""The leaderboard as data: rows in order, and comparisons within a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from editing.board.collect import Run
 from editing.metrics.bootstrap import Plan, holm
-from editing.metrics.scores import KINDS, Counts, Difference, headline_difference
+from editing.metrics.scores import Counts, Difference, headline_difference
 from pipeline.core.config import Section
 from pipeline.core.errors import ConfigError
 
@@ -121,6 +121,13 @@ EXTRAS = (
         False,
     ),
     Extra(
+        "of_another",
+        "Of another user",
+        "Share of explicit answers that give back what another user of the same model said, and not their own.",
+        ("crossing", "of_another"),
+        True,
+    ),
+    Extra(
         "perplexity",
         "Perplexity ratio",
         "Perplexity of held-out replies, as a ratio to the unedited model's.",
@@ -165,7 +172,9 @@ def row_of(run: Run) -> dict[str, Any]:
         "degenerate_rate": scores["degenerate_rate"],
         "fact_accuracy": scores["fact_accuracy"],
         "extras": {extra.id: found for extra in extras_of(scores) if (found := extra.of(scores)) is not None},
+        "controls": scores.get("controls"),
         "multiturn": by_turns(scores),
+        "crossing": scores.get("crossing"),
         "cost": run.record["cost"],
         "counts": run.record["counts"],
         "commit": run.record["code"].get("commit"),
@@ -206,89 +215,3 @@ def compare(runs: Sequence[Run], counts: Mapping[str, Counts], judge: str, plan:
             for (run, d), p_holm in zip(differences, corrected, strict=True)
         ]
     return found
-
-
-def markdown(board: dict[str, Any], accuracy: dict[str, Any]) -> str:
-    """The leaderboard as a Markdown document."""
-    lines = [
-        "# UPQA leaderboard",
-        "",
-        f"Ordered by the headline under the judge `{board['judge']}`: the harmonic mean of recall and specificity, "
-        f"in percent, with {board['confidence']:.0%} intervals clustered by user; see docs/protocol.md.",
-        "",
-    ]
-    lines += (
-        _markdown_table(board["rows"], board["judge"], board["extras"])
-        if board["rows"]
-        else ["No run from committed code yet.", ""]
-    )
-    if board["dirty"]:
-        table = _markdown_table(board["dirty"], board["judge"], board["extras"])
-        lines += ["## Runs from code with uncommitted changes", "", *table]
-    if board["failed"]:
-        lines += ["## Failed runs", ""]
-        lines += [
-            f"- {_plain(row['model'])} with {_plain(row['method'])}: {_plain(row['error'])}" for row in board["failed"]
-        ]
-        lines += [""]
-    lines += ["## The judges, judged", ""]
-    for name, figures in accuracy.items():
-        shown = ", ".join(f"{label} {percent(figures[label])}" for label in figures if label in JUDGE_FIGURES)
-        lines.append(f"- `{name}` on hand-labelled replies: {shown}")
-    if not accuracy:
-        lines.append("Not measured; run `python -m benchmarks.judges`.")
-    return "\n".join(lines) + "\n"
-
-
-JUDGE_FIGURES = ("accuracy", "false accept", "false reject")
-"""Figures of a judge's own accuracy, in the order they are shown."""
-
-
-def _markdown_table(rows: Sequence[dict[str, Any]], judge: str, extras: Sequence[dict[str, Any]]) -> list[str]:
-    titles = ["#", "model", "method", "headline", "recall", "specificity", *KINDS[:4], "facts", "degenerate"]
-    titles += [extra["title"].lower() for extra in extras] + ["s/edit", "bytes/user", "n"]
-    lines = [f"| {' | '.join(titles)} |", "|--:|---|---|" + "--:|" * (len(titles) - 3)]
-    for place, row in enumerate(rows, start=1):
-        own = row["judges"][judge]
-        cells = [
-            str(place),
-            _plain(f"{row['model']} ({row['scenario']})" if row["scenario"] else row["model"]),
-            _plain(row["method"]),
-            f"**{percent(own['headline'])}**",
-            percent(own["recall"]),
-            percent(own["specificity"]),
-            *(percent(own["by_kind"][kind], interval=False) for kind in KINDS[:4]),
-            percent(row["fact_accuracy"], interval=False),
-            percent(row["degenerate_rate"], interval=False),
-            *(_extra(row["extras"].get(extra["id"]), extra["percent"]) for extra in extras),
-            _number(row["cost"].get("seconds_per_edit")),
-            _number(row["cost"].get("bytes_per_user")),
-            str(own["headline"]["n"]),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]
-
-
-def _extra(estimate: dict[str, Any] | None, in_percent: bool) -> str:
-    if estimate is None:
-        return "\u2013"
-    return percent(estimate, interval=False) if in_percent else _number(estimate["value"])
-
-
-def percent(estimate: dict[str, Any], *, interval: bool = True) -> str:
-    """An estimate in percent, "72.4 (61.0 to 81.2)"; a dash where there is none."""
-    if estimate["value"] is None:
-        return "\u2013"
-    shown = f"{100 * estimate['value']:.1f}"
-    if not interval or estimate.get("low") is None:
-        return shown
-    return f"{shown} ({100 * estimate['low']:.1f} to {100 * estimate['high']:.1f})"
-
-
-def _number(value: float | None) -> str:
-    return "\u2013" if value is None else f"{value:,.4g}" if value < 1000 else f"{value:,.0f}"
-
-
-def _plain(text: str) -> str:
-    """`text` for a Markdown cell: nothing in it can end the cell or become markup."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in " ".join(text.split()))

@@ -7,9 +7,10 @@ from typing import Any
 
 from editing.board.accuracy import read_accuracy
 from editing.board.collect import check_comparable, read_runs
+from editing.board.markdown import markdown
 from editing.board.page import render
 from editing.board.plots import plot_data, write_plots
-from editing.board.table import LeaderboardConfig, build, check_judged, markdown
+from editing.board.table import LeaderboardConfig, build, check_judged
 from editing.board.texts import read_texts
 from editing.board.verdicts import read_verdicts, samples
 from editing.metrics.bootstrap import Plan

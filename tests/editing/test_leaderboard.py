@@ -5,8 +5,9 @@ import yaml
 
 from benchmarks import synthetic_results as made_up
 from editing.board.collect import check_comparable, read_runs
+from editing.board.markdown import markdown
 from editing.board.page import script_json
-from editing.board.table import LeaderboardConfig, markdown
+from editing.board.table import LeaderboardConfig
 from editing.board.write import write_board
 from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
@@ -152,22 +153,66 @@ def test_optional_columns_stand_where_a_run_has_them(add, tmp_path):
     run = add("m", "none")
     add("m", "rome")
     scores = json.loads((run / "scores.json").read_text())
-    scores["controls"] = {"flip_rate": {"overall": estimate(0.25)}, "kl": {"overall": estimate(0.125)}}
+    scores["controls"] = {
+        "flip_rate": {"overall": estimate(0.25), "by_kind": {}},
+        "kl": {"overall": estimate(0.125), "by_kind": {}},
+    }
+    scores["crossing"] = {"of_another": estimate(0.5), "matrix": [[0.5]]}
     scores["ability"] = {"tasks": {"boolq": {"drop": estimate(0.03)}}}
     write_json(run / "scores.json", scores)
     board = board_of(tmp_path)
     titles = {extra["id"]: extra["title"] for extra in board["extras"]}
-    assert {"flips", "kl", "drop_boolq"} <= set(titles)
+    assert {"flips", "kl", "of_another", "drop_boolq"} <= set(titles)
     assert "perplexity" not in titles
-    header, _, *lines = [
-        line for line in (tmp_path / "board" / "leaderboard.md").read_text().splitlines() if line[0:1] == "|"
-    ]
-    names = [cell.strip() for cell in header.split("|")]
-    cells = {
-        line.split("|")[3].strip(): dict(zip(names, map(str.strip, line.split("|")), strict=True)) for line in lines
-    }
-    assert [cells["none"][titles[name].lower()] for name in ("flips", "kl", "drop_boolq")] == ["25.0", "0.125", "3.0"]
+    cells = {row["method"]: row for row in table_of(tmp_path, "headline")}
+    shown = [cells["none"][titles[name].lower()] for name in ("flips", "kl", "of_another", "drop_boolq")]
+    assert shown == ["25.0", "0.125", "50.0", "3.0"]
     assert cells["rome"][titles["drop_boolq"].lower()] == "\u2013"
+
+
+def table_of(tmp_path, column):
+    """The rows of the table in leaderboard.md that has this column, each by heading."""
+    blocks = (tmp_path / "board" / "leaderboard.md").read_text().split("\n\n")
+    cells = [[[cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines()] for block in blocks]
+    head, _, *rows = next(block for block in cells if column in block[0])
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_a_row_holds_everything_scored_of_controls_other_turns_and_users_mixed_up(add, tmp_path):
+    run = add("m", "none")
+    scores = json.loads((run / "scores.json").read_text())
+    asked = {"overflow_rate": estimate(0.5), "judges": {}, "checks": {"local": {"violated": estimate(0.25)}}}
+    scores["multiturn"] = {"turns": [10], "by_turns": {"10": asked | {"judges": scores["judges"]}}}
+    scores["crossing"] = {"of_another": estimate(0.5), "matrix": [[0.5]]}
+    write_json(run / "scores.json", scores)
+    (row,) = board_of(tmp_path)["rows"]
+    assert row["controls"] == scores["controls"]
+    assert row["multiturn"] == [{"turns": 10, **scores["multiturn"]["by_turns"]["10"]}]
+    assert row["crossing"] == scores["crossing"]
+
+
+def test_the_markdown_shows_rate_flips_and_kl_by_kind_of_control(add, tmp_path):
+    scores = json.loads((add("m", "in_context") / "scores.json").read_text())
+    board_of(tmp_path)
+    (row,) = table_of(tmp_path, "unstated")
+    for kind in ("unstated", "irrelevant", "other_person", "neutral"):
+        rate = scores["judges"]["exact"]["by_kind"][kind]["value"]
+        assert row[kind].startswith(f"{100 * rate:.1f} (")
+        assert row[f"flips, {kind}"] == f"{100 * scores['controls']['flip_rate']['by_kind'][kind]['value']:.1f}"
+        assert row[f"kl, {kind}"] == f"{scores['controls']['kl']['by_kind'][kind]['value']:.4g}"
+
+
+def test_the_markdown_shows_how_far_every_method_lies_below_the_best(add, tmp_path):
+    for method in ("none", "in_context", "rome"):
+        add("m", method)
+    found = {comparison["method"]: comparison for comparison in board_of(tmp_path)["comparisons"]}
+    rows = {row["method"]: row for row in table_of(tmp_path, "below")}
+    assert set(rows) == set(found) == {"none", "rome"}
+    for method, row in rows.items():
+        assert row["below"] == "in\\_context"
+        assert row["difference"].startswith(f"{100 * found[method]['difference']:.1f} (")
+        assert float(row["p"]) == pytest.approx(found[method]["p_holm"], rel=0.05)
+        assert row["significant"] == ("yes" if found[method]["p_holm"] < 0.05 else "no")
 
 
 def test_a_run_that_was_not_judged_is_named(add, tmp_path):
@@ -211,20 +256,3 @@ def test_names_cannot_become_markup_in_the_markdown_table(add, tmp_path):
     board = board_of(tmp_path)
     board["rows"][0]["model"] = "a|b<script>*"
     assert r"a\|b\<script\>\*" in markdown(board, {})
-
-
-def test_the_accuracy_of_the_judges_stands_beside_the_table(add, tmp_path):
-    run = add("m", "none")
-    sha256 = json.loads((run / "scores.json").read_text())["judges"]["exact"]["sha256"]
-    claim = {"value": 0.9, "low": 0.85, "high": 0.94, "n": 200}
-    names = ("accuracy", "false_accept", "false_reject")
-    claims = [{"claim": f"judge.exact.{name}", "extra": {"judge_sha256": sha256}} | claim for name in names]
-    write_json(tmp_path / "judges.json", claims)
-    board_of(tmp_path)
-    saved = json.loads((tmp_path / "board" / "leaderboard.json").read_text())
-    assert saved["judge_accuracy"]["exact"]["accuracy"]["value"] == 0.9
-    assert saved["judge_accuracy"]["exact"]["stale"] is False
-    assert "accuracy 90.0 (85.0 to 94.0)" in (tmp_path / "board" / "leaderboard.md").read_text()
-    write_json(tmp_path / "judges.json", [c | {"extra": {"judge_sha256": "old"}} for c in claims])
-    board_of(tmp_path)
-    assert json.loads((tmp_path / "board" / "leaderboard.json").read_text())["judge_accuracy"]["exact"]["stale"]

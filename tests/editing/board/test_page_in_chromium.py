@@ -12,6 +12,7 @@ from benchmarks.chromium import CHROMIUM, Page
 from editing.board.page import render
 from editing.board.table import LeaderboardConfig
 from editing.board.write import write_board
+from editing.dialogue.scores import DERIVED, GOOD
 from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
 from editing.metrics.bootstrap import Plan
@@ -58,6 +59,43 @@ def long_address(address):
     page = folder / "long.html"
     page.write_text(render(board | {"rows": rows, "comparisons": []}, {}, []))
     return page.as_uri()
+
+
+def estimate(value, n=20):
+    return {"value": value, "low": max(0, value - 0.1), "high": min(1, value + 0.1), "n": n, "n_unscored": 0}
+
+
+@pytest.fixture(scope="module")
+def full_address(address):
+    """The same rows by two judges, asked again after other turns, with users mixed up and measured judges."""
+    folder = Path(url2pathname(urlparse(address).path)).parent
+    board = json.loads((folder / "leaderboard.json").read_text())
+    exact = board["rows"][0]["judges"]["exact"]
+    after = {
+        "overflow_rate": estimate(0.15),
+        "judges": {name: exact | {"specificity": estimate(0.61)} for name in ("exact", "llm")},
+        "checks": {
+            "local": {n: estimate(i / 20) | {"higher_is_better": n in GOOD} for i, n in enumerate(DERIVED)},
+        },
+    }
+    added = {
+        "multiturn": [{"turns": turns, **after} for turns in (0, 10)],
+        "crossing": {"of_another": estimate(0.2), "matrix": [[1.0] + [0.125] * 4] * 4 + [[None] * 5]},
+    }
+    rows = [row | added | {"judges": row["judges"] | {"llm": row["judges"]["exact"]}} for row in board["rows"]]
+    figures = {"accuracy": estimate(0.76, 360), "false accept": estimate(0.14), "false reject": None}
+    part = {"overall": figures, "by_kind": {"implicit": figures}, "by_class": {"wrong_value": figures}}
+    accuracy = {"exact": {"targets": part, "controls": part, "stale": False}, "llm": {"targets": part, "stale": True}}
+    page = folder / "full.html"
+    page.write_text(render(board | {"rows": rows}, accuracy, [{}] * len(rows)))
+    return page.as_uri()
+
+
+@pytest.fixture
+def full_page(page, full_address):
+    page.open(full_address)
+    page.wait("document.querySelectorAll('#table tr.run').length === 4")
+    return page
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +211,123 @@ def test_a_long_table_is_filled_to_its_last_row(page, long_address):
     page.wait("document.querySelectorAll('#table tr.run').length === 60")
     methods = page.run(METHODS)
     assert methods == sorted(methods)
+
+
+def choose(page, field, value):
+    page.run(f"document.getElementById('{field}').value = {value!r}")
+    page.run(f"document.getElementById('{field}').dispatchEvent(new Event('change'))")
+    assert page.run(f"document.getElementById('{field}').value") == value
+
+
+def open_view(page, name):
+    page.run(f"[...document.querySelectorAll('#views button')].find(b => b.textContent === {name!r}).click()")
+
+
+def first_row(page):
+    """Headings of the table after the headline, with the cells of its first row without their intervals."""
+    headings = page.run("[...document.querySelectorAll('#table thead th button')].slice(2).map(b => b.firstChild.data)")
+    cells = page.run(
+        "[...document.querySelectorAll('#table tr.run')[0].querySelectorAll('td')].slice(3).map(c => c.firstChild.data)"
+    )
+    return dict(zip(headings, cells, strict=True))
+
+
+def test_controls_can_be_shown_as_rates_flips_and_kl_by_kind(page):
+    open_view(page, "Controls")
+    choices = page.run("[...document.querySelectorAll('#score option')].map(o => o.value)")
+    assert len(choices) == 3
+    assert set(first_row(page)) == {"Specificity", "unstated", "irrelevant", "other person", "neutral"}
+    for choice in choices[1:]:
+        choose(page, "score", choice)
+        found = first_row(page)
+        assert set(found) == {"overall", "unstated", "irrelevant", "other person", "neutral"}
+        assert all(float(value) >= 0 for value in found.values())
+
+
+def test_every_score_after_other_turns_can_be_shown_and_its_chart_follows(full_page):
+    open_view(full_page, "Turns")
+    choices = full_page.run("[...document.querySelectorAll('#score option')].map(o => o.value)")
+    assert choices[:3] == ["recall", "specificity", "headline"]
+    assert len(choices) == 3 + len(DERIVED) + 1
+    choose(full_page, "score", "specificity")
+    assert first_row(full_page) == {"0 turns": "61.0", "10 turns": "61.0"}
+    choose(full_page, "score", "preference following (checked by local)")
+    assert first_row(full_page) == {"0 turns": "20.0", "10 turns": "20.0"}
+    assert full_page.run("document.querySelectorAll('#table th .mark').length") == 0
+    assert full_page.run("document.getElementById('turns-score').textContent").startswith("preference following")
+    assert "preference following" in full_page.run("document.querySelector('#turns title').textContent")
+    choose(full_page, "score", "violated (checked by local)")
+    assert full_page.run("document.querySelectorAll('#table th .mark').length") == 2
+    choose(full_page, "score", "not asked, prompt too long")
+    assert first_row(full_page) == {"0 turns": "3 of 20", "10 turns": "3 of 20"}
+
+
+def test_the_choice_of_score_stands_only_where_there_is_one_and_is_kept(full_page):
+    shown = "getComputedStyle(document.getElementById('score-field')).display !== 'none'"
+    assert not full_page.run(shown)
+    open_view(full_page, "Turns")
+    choose(full_page, "score", "specificity")
+    full_page.run("document.querySelector('[data-sort=turns10]').click()")
+    open_view(full_page, "Cost")
+    assert not full_page.run(shown)
+    assert full_page.run("document.querySelector('[data-sort=headline]').closest('th').ariaSort") == "descending"
+    open_view(full_page, "Turns")
+    assert full_page.run(f"{shown} && document.getElementById('score').value") == "specificity"
+
+
+def test_answers_and_comparison_name_their_judge_when_the_table_is_by_another(full_page):
+    full_page.run("document.querySelectorAll('#table .open')[1].click()")
+    by = "document.querySelector('#table .detail .by').textContent"
+    assert full_page.run(by) == "Answers and comparison by judge exact."
+    choose(full_page, "judge", "llm")
+    assert full_page.run(by).endswith("by judge exact, which orders the leaderboard; the row above is by llm.")
+
+
+def test_a_run_whose_users_share_a_model_shows_whose_preference_is_given_back(full_page):
+    full_page.run("document.querySelector('#table .open').click()")
+    cells = full_page.run("[...document.querySelectorAll('#table .crossing td')].map(cell => cell.textContent)")
+    assert cells[:6] == ["100.0", "12.5", "12.5", "12.5", "12.5", "100.0"]
+    assert cells[-1] == "\u2013"
+    assert len(cells) == 25
+
+
+def test_the_judges_figures_stand_by_kind_and_their_classes_are_folded_away(full_page):
+    rows = full_page.run(
+        "[...document.querySelectorAll('#accuracy tbody tr')].map(r => [...r.children].map(c => c.firstChild.data))"
+    )
+    dash = "\u2013"
+    assert rows[:2] == [[title, "76.0", "14.0", dash] + ["76.0", "14.0", dash, "360"] for title in TARGETS]
+    assert rows[2:] == [[title, "76.0", "14.0", dash, dash, dash, dash, "360"] for title in ("controls", "implicit")]
+    heads = full_page.run("[...document.querySelectorAll('#accuracy th.judge')].map(h => h.textContent)")
+    assert heads[0] == "exact"
+    assert heads[1].endswith("another version of this judge")
+    full_page.run("document.querySelector('#classes summary').focus()")
+    assert not full_page.run("document.getElementById('classes').open")
+    full_page.press("Enter", 13, "\r")
+    full_page.wait("document.getElementById('classes').open")
+    assert "wrong value" in full_page.run("document.getElementById('classes').innerText")
+
+
+TARGETS = ("questions that need the fact", "implicit")
+
+
+def test_a_narrow_window_shows_the_full_page_without_scrolling_sideways(full_page):
+    full_page.send("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
+    try:
+        open_view(full_page, "Turns")
+        full_page.run("document.querySelector('#table .open').click(); document.getElementById('classes').open = true")
+        assert full_page.run("document.documentElement.scrollWidth") <= 400
+    finally:
+        full_page.send("Emulation.clearDeviceMetricsOverride")
+
+
+def test_names_in_a_chart_cover_no_other_name_though_their_points_do(page, long_address):
+    page.open(long_address)
+    page.wait("document.querySelectorAll('#table tr.run').length === 60")
+    page.run("const w = document.getElementById('filter'); w.value = 'rome'; w.dispatchEvent(new Event('input'))")
+    names = "[...document.querySelectorAll('#cost .point text')].map(name => name.getBBox())"
+    boxes = page.run(f"{names}.map(box => [box.x, box.y, box.width, box.height])")
+    assert len(boxes) == 15
+    middles = [(x, x + width, y + height / 2) for x, y, width, height in boxes]
+    for i, (start, end, at) in enumerate(middles):
+        assert all(end < left or right < start or abs(at - other) >= 9 for left, right, other in middles[:i])
