@@ -74,7 +74,7 @@ def test_the_counts_come_from_the_rows_and_the_reports(card: Card) -> None:
     assert "- mine: duplicate 5, unlikely 2" in text
     assert "| test | 2 | 1 | 2 | 2 |" in text
     assert "| statements in the users' histories | 3 |" in text
-    assert "1 of 2 users have more than one statement there" in text
+    assert "1 of 2 users have more than one." in text
     assert "tagged in `sensitive` (health 1)" in text
 
 
@@ -117,7 +117,7 @@ def test_a_sensitive_preference_is_no_example(card: Card, preference: Make) -> N
 def test_a_release_without_histories_has_no_such_config(card: Card, dataset: Dataset) -> None:
     text = card(rows=dataset._replace(histories=()))
     assert [config["config_name"] for config in front_matter(text)["configs"]] == ["questions", "preferences"]
-    assert "have more than one statement there" not in text
+    assert "users have more than one" not in text
 
 
 def test_no_update_is_told_where_none_was_written(card: Card, preference: Make) -> None:
