@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from editing.methods.base import Fact, User, unique
 from editing.scenarios import Case, Scenario, arrange
 from pipeline.core.errors import InputError
-from pipeline.core.records import Preference, Question, Split
+from pipeline.core.records import Preference, Question, Record, ReleasedHistoryEntry, Split
 from pipeline.core.tables import read_parquet
+
+R = TypeVar("R", bound=Record)
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 """Splits of a release."""
@@ -61,24 +64,33 @@ def texts_of(dataset: Path, splits: Sequence[Split]) -> tuple[str, ...]:
     """Statements and questions of some splits, for statistics of a model; missing splits have none."""
     texts: list[str] = []
     for split in splits:
-        file = dataset / "data" / f"preferences-{split}.parquet"
-        if file.is_file():
-            texts += [preference.statement for preference in read_parquet(file, Preference)]
-            texts += [q.text for q in read_parquet(dataset / "data" / f"questions-{split}.parquet", Question)]
+        texts += [preference.statement for preference in _rows(dataset, f"preferences-{split}", Preference)]
+        texts += [question.text for question in _rows(dataset, f"questions-{split}", Question)]
     return unique(texts)
 
 
 def histories(dataset: Path) -> dict[str, tuple[str, ...]]:
-    """All released statements of each user, for methods that retrieve; without those that replace another."""
-    told: dict[str, list[str]] = {}
+    """What each user said, for methods that retrieve: their history, in which every preference's statement stands.
+
+    A dataset without a table of histories, such as an imported benchmark, has the statements of the preferences alone.
+    Those that replace another are left out.
+    """
+    told: dict[str, dict[str, None]] = {}
     for split in SPLITS:
-        file = dataset / "data" / f"preferences-{split}.parquet"
-        released = list(read_parquet(file, Preference)) if file.is_file() else []
+        for entry in _rows(dataset, f"histories-{split}", ReleasedHistoryEntry):
+            told.setdefault(entry.user_id, {})[entry.text] = None
+        released = _rows(dataset, f"preferences-{split}", Preference)
         updates = {preference.superseded_by for preference in released}
         for preference in released:
             if preference.id not in updates:
-                told.setdefault(preference.user_id, []).append(preference.statement)
+                told.setdefault(preference.user_id, {})[preference.statement] = None
     return {user: tuple(statements) for user, statements in told.items()}
+
+
+def _rows(dataset: Path, name: str, record: type[R]) -> list[R]:
+    """The rows of one file of a release; none where it is missing."""
+    file = dataset / "data" / f"{name}.parquet"
+    return list(read_parquet(file, record)) if file.is_file() else []
 
 
 def user_of(preference: Preference, questions: Sequence[Question], history: Sequence[str] = ()) -> User:

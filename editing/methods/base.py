@@ -49,7 +49,7 @@ class User:
     facts: tuple[Fact, ...]
     """Preferences to store; none leaves the base model."""
     history: tuple[str, ...] = ()
-    """All statements of the user, for methods that retrieve."""
+    """All that the user is known to have said, for methods that retrieve."""
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,24 @@ class Statement(Record):
     redactions: tuple[Redaction, ...]
     """Redaction log of `text`."""
     history: tuple[str, ...]
-    """Ids of the same user's other statements, in order of appearance."""
+    """Ids of the user's other statements, which are rows of the table of histories, in order of appearance."""
+
+
+class HistoryEntry(Record):
+    """One statement in the history of a user: what a method that reads all they ever said may read."""
+
+    id: str
+    """Id of the statement."""
+    user_id: str
+    """Salted hash of the user."""
+    text: str
+    """The statement, redacted and rewritten so that it stands alone."""
+    evidence: Evidence
+    """Where the sentence stands."""
+    sensitive: tuple[str, ...]
+    """Sensitive categories it touches (health, religion, sexuality, politics); empty for none."""
+    license: str
+    """SPDX id of the licence of the row, or "unknown"."""
 
 
 class Query(Record):
@@ -362,6 +379,13 @@ class Question(Record):
     """Split of the user."""
 
 
+class ReleasedHistoryEntry(HistoryEntry):
+    """One statement in the history of a user of the release, whether or not there is a preference for it."""
+
+    split: Split
+    """Split of the user."""
+
+
 class AboutQuestion(Record):
     """The question that an answer or a verdict belongs to."""
 
@@ -420,11 +444,13 @@ class Verdict(AboutQuestion):
 
 RELEASED: dict[str, type[Record]] = {
     "statement": Statement,
+    "history_entry": HistoryEntry,
     "query": Query,
     "dropped": Dropped,
     "draft": Draft,
     "preference": Preference,
     "question": Question,
+    "released_history_entry": ReleasedHistoryEntry,
     "answer": Answer,
     "verdict": Verdict,
 }

@@ -37,7 +37,8 @@ def mine(
     report = run(settings, out, cache)
     counts = report["counts"]
     console.print(
-        f"{counts['statements']} statements of {counts['users_with_statements']} users, {counts['queries']} queries, "
+        f"{counts['statements']} statements of {counts['users_with_statements']} users, "
+        f"{counts['histories']['rows']} in their histories, {counts['queries']} queries, "
         f"{counts['candidates']['dropped']} dropped of {counts['candidates']['in']} candidates -> {out}",
         highlight=False,
     )

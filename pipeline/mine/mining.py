@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,16 +22,12 @@ from pipeline.mine.language import user_language
 from pipeline.mine.pii import Redacted, redact
 from pipeline.mine.prefilter import Prefilter, load_prefilters
 from pipeline.mine.reasons import DropReason
-from pipeline.mine.rewrite import asks_alone, self_contained
+from pipeline.mine.rewrite import asks_alone, mostly_redacted, self_contained
 from pipeline.mine.sensitive import sensitive_categories
 
 STAGE = "mine"
-_PLACEHOLDER = re.compile(r"\[[A-Z]+\]")
 MOST_PER_TURN = 8
 """Candidates of a kind taken from one message: more is a questionnaire or a pasted text."""
-_WORD = re.compile(r"[^\W\d_]+")
-_LEAST_WORDS_LEFT = 4
-"""Words a redacted text must hold besides placeholders."""
 
 
 Row = Statement | Query
@@ -216,7 +211,7 @@ def _judge(one: Sighting, probability: float, settings: MineSettings) -> Waiting
         return _drop(one, redacted, DropReason.LANGUAGE, one.origin.language)
     if probability < threshold:
         return _drop(one, redacted, DropReason.UNLIKELY, f"{probability:.4f} < {threshold}")
-    if redacted.log and len(_WORD.findall(_PLACEHOLDER.sub(" ", redacted.text))) < _LEAST_WORDS_LEFT:
+    if mostly_redacted(redacted.text):
         return _drop(one, redacted, DropReason.MOSTLY_REDACTED, redacted.text)
     if one.candidate.kind == "query":
         if not asks_alone(redacted.text):

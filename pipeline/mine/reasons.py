@@ -15,7 +15,7 @@ class DropReason(StrEnum):
     SENSITIVE = "sensitive"
     """Touches a sensitive category and `mine.sensitive` is drop."""
     UNRESOLVED_REFERENCE = "unresolved_reference"
-    """Speaks of "it", "this" or "the second one" and does not stand alone."""
+    """Does not stand alone: speaks of "it" or "the second one", or asks something, or says nothing of its user."""
     MOSTLY_REDACTED = "mostly_redacted"
     """After redaction little but placeholders is left."""
     DUPLICATE = "duplicate"

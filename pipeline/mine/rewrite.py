@@ -18,8 +18,8 @@ _OPENER = re.compile(
 )
 _REQUEST = re.compile(
     # With or without punctuation before it: speaks to the assistant, or asks what to do.
-    r"(?:[,;:.!-]|\s[—–])?\s*(?:\b(?:and|so|but)\s+)?(?:\b(?:can|could|would|will)\s+you\b|\bplease\b|\bshould\s+i\b"
-    r"|\bwhat\s+should\b"
+    r"(?:[,;:.!-]|\s[—–])?\s*(?:\b(?:and|so|but)\s+)?(?:\b(?:can|could|would|will)\s+you\b|\bplease\b"
+    r"|\b(?:(?:what|which)\s+(?:\w+\s+)?)?should\s+i\b|\bwhat\s+should\b"
     r"|\bhow\s+(?:can|could|should|do|would)\s+(?:i|we)\b|\bi\s+(?:want|need|would\s+like|['’]d\s+like)\s+you\b)"
     # Only behind punctuation or a conjunction: elsewhere these words go on with the sentence.
     r"|(?:[,;:.!?]\s*(?:(?:and|so|but)\s+)?|\s+[-—–]\s*|\s+(?:and|so|but)\s+)(?:suggest\b|recommend\b|(?:give|tell"
@@ -129,9 +129,41 @@ _VAGUE = re.compile(
     re.IGNORECASE,
 )
 """Questions whose subject was named earlier."""
+_ASKS = re.compile(
+    r"\W*(?:(?:what|which|where|why|how|who|please|let|let['’]s|help|give|tell|show|send)\b"
+    r"|(?:can|could|would|will|should|do|does|did)\s+(?:i|you|we|it)\b|take\s+into\s+account\b"
+    r"|(?:suggest|recommend|write|create|make|generate|plan|design|list|explain|act|provide|find|rewrite|rephrase|describe|add"
+    r"|update|change|remove|include|use|invent|coach|test|check|answer|ask|assume|imagine|pretend|consider|summari[sz]e|translate"
+    r"|draft|compose|prepare|review|improve|rate)\b)",
+    re.IGNORECASE,
+)
+"""Begins a question or a request: what stands there is not said of the speaker."""
+_ASKS_AT_THE_END = re.compile(
+    r"\b(?:what|how|why|which|where)\W*$|[,;:.–—-]\s*(?:and\s+|so\s+|but\s+)?(?:what|how|why|which|where)\s+\w+\W*$",
+    re.IGNORECASE,
+)
+"""Ends in what is left of a question: "..., what steps"."""
+_SAYS_NOTHING = re.compile(
+    r"(?:i|we)\s+have\s+(?:an?|my|our)\s+(?:own\s+|new\s+|small\s+)?"
+    r"(?:business|company|start-?up|agency|firm|brand|portal|web\s?site|store|shop)\W*",
+    re.IGNORECASE,
+)
+"""A belonging without a word on what it is."""
+_PLACEHOLDER = re.compile(r"\[[A-Z]+\]")
+_WORD = re.compile(r"[^\W\d_]+")
+_FEWEST_WORDS_LEFT = 4
+"""Words a redacted text must hold besides placeholders."""
+_QUOTED_BEGINNING = re.compile(r"""["“”'`][^"“”'`]+["”'`](?!\w)""")
+_MARKS = " \"“”'`*_"
 _FEWEST_QUESTION_WORDS = 5
 _FEWEST_WORDS = 2
 _FEWEST_CLAUSE_WORDS = 4
+
+
+def mostly_redacted(text: str) -> bool:
+    """Whether a text with placeholders has too few words beside them."""
+    bare, placeholders = _PLACEHOLDER.subn(" ", text)
+    return placeholders > 0 and len(_WORD.findall(bare)) < _FEWEST_WORDS_LEFT
 
 
 def stands_alone(statement: str) -> bool:
@@ -161,12 +193,20 @@ def self_contained(sentence: str) -> str | None:
     the speaker names ("as a nurse"), a belonging mentioned in passing ("a slogan for my bakery" -> "I have a bakery.").
     None when none of them is left as a statement that speaks for itself.
     """
-    text = re.sub(r"\s+", " ", _MARKER.sub("", sentence)).strip(" \"“”'`*_")
+    text = re.sub(r"\s+", " ", _MARKER.sub("", sentence)).strip().rstrip(_MARKS)
+    if not _QUOTED_BEGINNING.match(text):
+        text = text.lstrip(_MARKS)
     for reading in _readings(text):
         fact = _tidy(_OPENER.sub("", reading))
-        if fact and _FACT.search(fact) and stands_alone(fact):
+        if fact and _FACT.search(fact) and _tells(fact) and stands_alone(fact):
             return fact
     return None
+
+
+def _tells(reading: str) -> bool:
+    """Whether a reading tells something: no question, no request, and more than that there is a company or a name."""
+    asks = _ASKS.match(reading) or _ASKS_AT_THE_END.search(reading)
+    return not (asks or _SAYS_NOTHING.fullmatch(reading) or mostly_redacted(reading))
 
 
 def _readings(text: str) -> Iterator[str]:

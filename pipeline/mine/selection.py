@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -111,11 +111,12 @@ def cap(entries: Iterable[Entry], *, per_user: int, total: int | None, seed: int
     return frozenset(id_ for *_, id_ in sorted(ranked)[:total])
 
 
-def histories(entries: Iterable[Entry]) -> Mapping[str, tuple[str, ...]]:
-    """For each user the ids of their statements, in order of appearance."""
+def histories(entries: Iterable[Entry], *, of: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """For each of the users `of` the ids of their statements, in order of appearance."""
     found: dict[str, list[str]] = defaultdict(list)
     for entry in entries:
-        found[entry.user_id].append(entry.id)
+        if entry.user_id in of:
+            found[entry.user_id].append(entry.id)
     return {user: tuple(ids) for user, ids in found.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from pipeline.core.errors import InputError
 from pipeline.core.progress import console, progress
 from pipeline.core.provenance import cores, run_record
-from pipeline.core.records import Dropped, Query, Statement
+from pipeline.core.records import Dropped, HistoryEntry, Query, Statement
 from pipeline.core.tables import write_json, write_parquet
 from pipeline.embedding import fastest, one_thread_each
 from pipeline.mine.config import MineSettings
@@ -113,23 +113,33 @@ class _Chosen(Generic[R]):
     """The rows of all shards, in order of appearance."""
     rejections: list[Rejection | None]
     """Why each is a duplicate, or None."""
-    survivors: list[Entry]
-    """Those within the caps, in order of appearance."""
+    unique: list[Entry]
+    """Those that are none, in order of appearance."""
+    chosen: frozenset[str]
+    """Ids of those within the caps."""
     over_cap: Rejection
     """What is said of the others."""
 
     def rows(self) -> Iterator[R]:
-        """The survivors."""
-        ids = {entry.id for entry in self.survivors}
-        return (row for row, why in self._judged() if not why and row.id in ids)
+        """The rows within the caps."""
+        return (row for row in self._originals() if row.id in self.chosen)
+
+    def rows_of_users(self) -> Iterator[R]:
+        """The rows of every user with one within the caps, whether or not they are."""
+        users = self.users()
+        return (row for row in self._originals() if row.user_id in users)
+
+    def users(self) -> set[str]:
+        """Whose rows are within the caps."""
+        return {entry.user_id for entry in self.unique if entry.id in self.chosen}
 
     def dropped(self) -> Iterator[Dropped]:
         """The duplicates, then what is over the caps."""
-        ids = {entry.id for entry in self.survivors}
         yield from (drop(row, rejection) for row, rejection in self._judged() if rejection)
-        yield from (
-            drop(row, self.over_cap) for row, rejection in self._judged() if not rejection and row.id not in ids
-        )
+        yield from (drop(row, self.over_cap) for row in self._originals() if row.id not in self.chosen)
+
+    def _originals(self) -> Iterator[R]:
+        return (row for row, rejection in self._judged() if not rejection)
 
     def _judged(self) -> Iterator[tuple[R, Rejection | None]]:
         return zip(self.read(), self.rejections, strict=True)
@@ -144,11 +154,11 @@ def _choose(store: ShardStore, shards: int, record: type[R], total: int | None, 
         found = seen.verdicts(rows, store.vectors(number, record))
         rejections += found
         unique += [Entry(r.id, r.user_id, r.confidence) for r, why in zip(rows, found, strict=True) if why is None]
-    chosen = cap(unique, per_user=settings.max_per_user, total=total, seed=settings.seed)
     return _Chosen(
         read=lambda: chain.from_iterable(store.rows(number, record) for number in range(shards)),
         rejections=rejections,
-        survivors=[entry for entry in unique if entry.id in chosen],
+        unique=unique,
+        chosen=cap(unique, per_user=settings.max_per_user, total=total, seed=settings.seed),
         over_cap=Rejection(DropReason.OVER_CAP, f"at most {settings.max_per_user} a user, {total} in all"),
     )
 
@@ -160,13 +170,20 @@ def _write(store: ShardStore, shards: int, settings: MineSettings, out: Path) ->
     dropped = chain(
         chain.from_iterable(store.dropped(number) for number in range(shards)), statements.dropped(), queries.dropped()
     )
+    told = histories(statements.unique, of=statements.users())
     families: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     written = {
         "statements": write_parquet(
             out / "statements.parquet",
-            _tally(_with_history(statements), families, "family"),
+            _tally(_with_history(statements.rows(), told), families, "family"),
             Statement,
+            rows_per_group=ROWS_PER_GROUP,
+        ),
+        "histories": write_parquet(
+            out / "histories.parquet",
+            map(_history_entry, statements.rows_of_users()),
+            HistoryEntry,
             rows_per_group=ROWS_PER_GROUP,
         ),
         "queries": write_parquet(out / "queries.parquet", queries.rows(), Query, rows_per_group=ROWS_PER_GROUP),
@@ -184,17 +201,32 @@ def _write(store: ShardStore, shards: int, settings: MineSettings, out: Path) ->
         "statements": written["statements"],
         "queries": written["queries"],
         "dropped_by_reason": dict(sorted(reasons.items())),
-        "users_with_statements": len({entry.user_id for entry in statements.survivors}),
-        "users_with_queries": len({entry.user_id for entry in queries.survivors}),
+        "users_with_statements": len(told),
+        "users_with_queries": len(queries.users()),
+        "histories": {
+            "users": len(told),
+            "users_with_several": sum(len(ids) > 1 for ids in told.values()),
+            "rows": written["histories"],
+        },
         "statements_by_family": dict(sorted(families.items())),
     }
 
 
-def _with_history(statements: _Chosen[Statement]) -> Iterator[Statement]:
-    """The surviving statements, each with the ids of the same user's others."""
-    own = histories(statements.survivors)
-    for row in statements.rows():
-        yield row.model_copy(update={"history": tuple(id_ for id_ in own[row.user_id] if id_ != row.id)})
+def _with_history(rows: Iterator[Statement], told: Mapping[str, Sequence[str]]) -> Iterator[Statement]:
+    """The statements, each with the ids of the same user's others."""
+    for row in rows:
+        yield row.model_copy(update={"history": tuple(id_ for id_ in told[row.user_id] if id_ != row.id)})
+
+
+def _history_entry(row: Statement) -> HistoryEntry:
+    return HistoryEntry(
+        id=row.id,
+        user_id=row.user_id,
+        text=row.self_contained,
+        evidence=row.evidence,
+        sensitive=row.sensitive,
+        license=row.license,
+    )
 
 
 T = TypeVar("T", Statement, Dropped)

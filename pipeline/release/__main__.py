@@ -13,6 +13,9 @@ from pipeline.core.command import friendly
 @friendly
 def release(
     dataset: Annotated[Path, typer.Option(help="Folder of validated Parquet.")] = Path("data/upqa"),
+    histories: Annotated[Path, typer.Option(help="Histories that `mine` wrote.")] = Path(
+        "data/mined/histories.parquet"
+    ),
     reports: Annotated[Path, typer.Option(help="Folder with <stage>/report.json of the stages before.")] = Path("data"),
     results: Annotated[Path, typer.Option(help="Folder with measured figures of quality, for the card.")] = Path(
         "benchmarks/results"
@@ -31,12 +34,12 @@ def release(
     from pipeline.release.stage import build
 
     config = load_section(params, "release", ReleaseConfig)
-    rows = read_dataset(dataset, config.allowed_licenses)
+    rows = read_dataset(dataset, histories, config.allowed_licenses)
     manifest = build(rows, read_background(reports, results), out, config)
     refused = sum(rows.refused.values())
     console.print(
-        f"release: {len(rows.preferences)} preferences, {len(rows.questions)} questions, {refused} rows refused for "
-        f"their licence, dataset {manifest['dataset_sha256'][:12]} -> {out}",
+        f"release: {len(rows.preferences)} preferences, {len(rows.questions)} questions, {len(rows.histories)} rows "
+        f"of history, {refused} rows refused for their licence, dataset {manifest['dataset_sha256'][:12]} -> {out}",
         highlight=False,
     )
 

@@ -14,14 +14,18 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.core.licenses import may_publish, strictest, url
-from pipeline.core.records import Preference, Question, QuestionKind, Record
+from pipeline.core.records import Preference, Question, QuestionKind, Record, ReleasedHistoryEntry
 from pipeline.release.config import ReleaseConfig
 from pipeline.release.croissant import record_set
 from pipeline.release.inputs import Background, Dataset
 from pipeline.sources.registry import SOURCES, source_class, table
 from pipeline.validate.splits import SPLITS
 
-TABLES: Mapping[str, type[Record]] = {"questions": Question, "preferences": Preference}
+TABLES: Mapping[str, type[Record]] = {
+    "questions": Question,
+    "preferences": Preference,
+    "histories": ReleasedHistoryEntry,
+}
 """Configs on the Hub, the default one first, and the record of their rows."""
 _HUB_LICENSES = {
     "CC0-1.0": "cc0-1.0",
@@ -78,12 +82,15 @@ def card(dataset: Dataset, folder: Path, config: ReleaseConfig, background: Back
         updates=sum(p.origin == "template" for p in dataset.preferences),
         mined_queries=len({q.text for q in dataset.questions if q.kind is QuestionKind.IMPLICIT and q.query_id}),
         kinds=[(kind, [q for q in dataset.questions if q.kind is kind]) for kind in QuestionKind],
-        splits=[[[row for row in rows if row.split == split] for rows in dataset[:2]] for split in SPLITS],
-        split_names=SPLITS,
+        splits={
+            split: {name: [row for row in rows if row.split == split] for name, rows in dataset.tables().items()}
+            for split in SPLITS
+        },
+        tellers=Counter(entry.user_id for entry in dataset.histories),
         families=Counter(p.family for p in dataset.preferences).most_common(),
         attribute_types=Counter(p.attribute_type for p in dataset.preferences).most_common(),
-        sensitive=Counter(category for p in dataset.preferences for category in p.sensitive).most_common(),
-        sources=sorted({p.source for p in dataset.preferences}),
+        sensitive=_sensitive(dataset),
+        sources=_sources(dataset),
         **_about_sources(dataset),
         fields={name: list(_fields(record_set(name, record)["field"])) for name, record in TABLES.items()},
         example=_example(dataset, folder),
@@ -92,18 +99,18 @@ def card(dataset: Dataset, folder: Path, config: ReleaseConfig, background: Back
 
 
 def licenses(dataset: Dataset) -> dict[str, int]:
-    """Licence -> rows of both tables that carry it."""
-    rows: list[Preference | Question] = [*dataset.preferences, *dataset.questions]
-    return dict(sorted(Counter(row.license for row in rows).items()))
+    """Licence -> rows of all tables that carry it."""
+    return dict(sorted(Counter(row.license for rows in dataset.tables().values() for row in rows).items()))
 
 
 def _front(dataset: Dataset, folder: Path, config: ReleaseConfig) -> dict[str, Any]:
     license_id = strictest(licenses(dataset))
     named = {"license_name": license_id.lower(), "license_link": url(license_id)}
-    # `datasets` refuses a split without rows, so the card names only splits that have some.
+    # `datasets` refuses a split without rows, and a table without splits, so the card names only those that have some.
     filled = {
         name: [split for split in SPLITS if any(row.split == split for row in rows)]
-        for name, rows in (("questions", dataset.questions), ("preferences", dataset.preferences))
+        for name, rows in dataset.tables().items()
+        if rows
     }
     return {
         "pretty_name": config.pretty_name,
@@ -171,9 +178,20 @@ def _about_stages(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _sources(dataset: Dataset) -> list[str]:
+    return sorted({*(p.source for p in dataset.preferences), *(entry.evidence.source for entry in dataset.histories)})
+
+
+def _sensitive(dataset: Dataset) -> list[tuple[str, int]]:
+    """Category -> statements that touch it; one that stands in both tables counts once."""
+    rows: Sequence[Preference | ReleasedHistoryEntry] = (*dataset.preferences, *dataset.histories)
+    said = dict.fromkeys((row.evidence, row.sensitive) for row in rows)
+    return Counter(category for _, categories in said for category in categories).most_common()
+
+
 def _about_sources(dataset: Dataset) -> dict[str, Any]:
     """The declarations of public corpora as a table, what to cite of them, and which sources are files of one's own."""
-    names = sorted({p.source for p in dataset.preferences})
+    names = _sources(dataset)
     cards = {name: source_class(name).card for name in names if name in SOURCES}
     public = [name for name, card in cards.items() if card.hub_id or card.url]
     return {

@@ -1,4 +1,4 @@
-"""What a release is made from: the validated rows, the reports of the stages before, measured figures."""
+"""What a release is made from: the validated rows, their users' histories, reports of the stages before, figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.core.errors import InputError
-from pipeline.core.records import Preference, Question
+from pipeline.core.records import HistoryEntry, Preference, Question, ReleasedHistoryEntry, Split
 from pipeline.core.tables import read_parquet
 from pipeline.validate.splits import SPLITS
 
@@ -45,6 +45,12 @@ class Dataset(NamedTuple):
     """Released questions; each belongs to a released preference."""
     refused: dict[str, int]
     """Rows left out for their licence, by "config: licence"."""
+    histories: Sequence[ReleasedHistoryEntry] = ()
+    """What the users of the preferences said, in order of appearance."""
+
+    def tables(self) -> Mapping[str, Sequence[Preference | Question | ReleasedHistoryEntry]]:
+        """Config on the Hub -> its rows; the default config first."""
+        return {"questions": self.questions, "preferences": self.preferences, "histories": self.histories}
 
 
 class Measured(NamedTuple):
@@ -77,17 +83,26 @@ class Background(NamedTuple):
     """Report on the overlap with published benchmarks; None where it was not looked for."""
 
 
-def read_dataset(folder: Path, allowed: Sequence[str]) -> Dataset:
-    """The validated rows whose licence is in `allowed`; a question goes with its preference.
+def read_dataset(folder: Path, histories: Path, allowed: Sequence[str]) -> Dataset:
+    """The validated rows whose licence is in `allowed`; a question goes with its preference, a history with its user.
+
+    Args:
+        folder: folder of validated Parquet.
+        histories: the histories that the stage `mine` writes; those of users without a validated preference, who
+            belong to no split, are passed over.
+        allowed: licences a row may carry.
 
     Raises:
-        InputError: a Parquet file of data/upqa is missing or damaged.
+        InputError: a Parquet file is missing or damaged.
     """
     refused: Counter[str] = Counter()
     preferences: list[Preference] = []
     questions: list[Question] = []
+    told: list[ReleasedHistoryEntry] = []
+    split_of: dict[str, Split] = {}
     for split in SPLITS:
         for preference in read_parquet(folder / "preferences" / f"{split}.parquet", Preference):
+            split_of[preference.user_id] = split
             if preference.license in allowed:
                 preferences.append(preference)
             else:
@@ -99,7 +114,13 @@ def read_dataset(folder: Path, allowed: Sequence[str]) -> Dataset:
                 questions.append(question)
             else:
                 refused[f"questions: {question.license}"] += 1
-    return Dataset(preferences, questions, dict(sorted(refused.items())))
+    users = {preference.user_id for preference in preferences}
+    for entry in read_parquet(histories, HistoryEntry):
+        if entry.license in allowed and entry.user_id in users:
+            told.append(ReleasedHistoryEntry(**dict(entry), split=split_of[entry.user_id]))
+        elif entry.user_id in split_of:
+            refused[f"histories: {entry.license}"] += 1
+    return Dataset(preferences, questions, dict(sorted(refused.items())), told)
 
 
 def read_background(reports: Path, results: Path) -> Background:

@@ -90,21 +90,28 @@ def _file_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
 
 def _row_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     """Rows are read back as records, and their own licences count: the manifest is only held against them."""
-    from pipeline.core.records import Preference, Question
+    from pipeline.core.records import Preference, Question, ReleasedHistoryEntry
     from pipeline.core.tables import read_parquet
 
     ids: set[str] = set()
+    splits: dict[str, str] = {}
     licenses: Counter[str] = Counter()
     try:
         for name in sorted(n for n in manifest["files"] if n.startswith("data/preferences-")):
             for preference in read_parquet(folder / name, Preference):
                 ids.add(preference.id)
+                splits[preference.user_id] = preference.split
                 licenses[preference.license] += 1
         for name in sorted(n for n in manifest["files"] if n.startswith("data/questions-")):
             for question in read_parquet(folder / name, Question):
                 licenses[question.license] += 1
                 if question.preference_id not in ids:
                     return [f"{name}: question {question.id} belongs to no released preference"]
+        for name in sorted(n for n in manifest["files"] if n.startswith("data/histories-")):
+            for entry in read_parquet(folder / name, ReleasedHistoryEntry):
+                licenses[entry.license] += 1
+                if splits.get(entry.user_id) != entry.split:
+                    return [f"{name}: history entry {entry.id} is of no user of its split"]
     except UpqaError as error:
         return [f"validation failed: {error}"]
     return _license_problems(licenses, manifest) if ids else ["the release holds no preference"]

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.core.config import read_yaml
 from pipeline.core.licenses import strictest, url
 from pipeline.core.provenance import dataset_sha256, git_revision, sha256_file
-from pipeline.core.records import Preference, Question, content_id
+from pipeline.core.records import content_id
 from pipeline.core.tables import atomic_write, write_json, write_parquet
 from pipeline.release.card import TABLES, card, licenses, parquet_path
 from pipeline.release.config import ReleaseConfig
@@ -49,10 +49,8 @@ def build(dataset: Dataset, background: Background, out: Path, config: ReleaseCo
         config: title, version, whom to cite.
     """
     for split in SPLITS:
-        preferences = (p for p in dataset.preferences if p.split == split)
-        write_parquet(parquet_path(out, "preferences", split), preferences, Preference)
-        questions = (q for q in dataset.questions if q.split == split)
-        write_parquet(parquet_path(out, "questions", split), questions, Question)
+        for name, rows in dataset.tables().items():
+            write_parquet(parquet_path(out, name, split), (row for row in rows if row.split == split), TABLES[name])
     rows_sha256 = dataset_sha256(out)
     if background.contamination is not None and background.contamination["dataset_sha256"] != rows_sha256:
         background = background._replace(contamination=None)
@@ -74,7 +72,7 @@ def build(dataset: Dataset, background: Background, out: Path, config: ReleaseCo
         "dvc_revision": dvc_revision(LOCK),
         "rows": {
             name: {split: sum(row.split == split for row in rows) for split in SPLITS}
-            for name, rows in (("preferences", dataset.preferences), ("questions", dataset.questions))
+            for name, rows in dataset.tables().items()
         },
         "licenses": licenses(dataset),
         "refused": dataset.refused,

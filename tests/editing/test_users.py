@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from editing.users import edit_prompt, histories, read_split, texts_of
-from pipeline.core.records import Preference, Question
+from editing.scenarios import Scenario
+from editing.users import edit_prompt, histories, read_cases, read_split, texts_of, users_of
+from pipeline.core.records import Evidence, Preference, Question, ReleasedHistoryEntry, content_id
 from pipeline.core.tables import read_parquet, write_parquet
 
 
@@ -32,3 +33,42 @@ def test_a_preference_that_replaces_another_takes_no_part_in_the_ordinary_evalua
     write_parquet(path, [*pair, *rest], Preference)
     assert [p.id for p in read_split(release, "test", 10)[0]] == [p.id for p in (old, *rest)]
     assert histories(release)[old.user_id] == (old.statement,)
+
+
+def test_a_history_is_all_that_a_user_said_and_holds_the_statement_of_every_preference(release: Path) -> None:
+    before = histories(release)
+    first, second, *_ = read_parquet(release / "data" / "preferences-test.parquet", Preference)
+    write_history(release, first, "I live by the sea.", first.statement, "I keep bees.")
+    write_history(release, second, "I have a boat.")
+    assert histories(release) == before | {
+        first.user_id: ("I live by the sea.", first.statement, "I keep bees."),
+        second.user_id: ("I have a boat.", second.statement),
+    }
+
+
+def test_a_case_of_a_user_can_retrieve_from_the_whole_history(release: Path) -> None:
+    first = min(read_parquet(release / "data" / "preferences-test.parquet", Preference), key=lambda p: p.id)
+    write_history(release, first, "I live by the sea.", first.statement)
+    (case,) = read_cases(release, Scenario(told="preference", edits=1, withdrawn=False), "test", 1)
+    (user,) = users_of(case, histories(release))
+    assert user.history == ("I live by the sea.", first.statement)
+
+
+def write_history(release: Path, of: Preference, *texts: str) -> None:
+    """Add what the user of a preference said to the histories of its split."""
+    path = release / "data" / f"histories-{of.split}.parquet"
+    rows = list(read_parquet(path, ReleasedHistoryEntry)) if path.exists() else []
+    for text in texts:
+        evidence = Evidence(source="fixture", conversation="c", turn=len(rows), start=0, end=len(text))
+        rows.append(
+            ReleasedHistoryEntry(
+                id=content_id(text),
+                user_id=of.user_id,
+                text=text,
+                evidence=evidence,
+                sensitive=(),
+                license="Apache-2.0",
+                split=of.split,
+            )
+        )
+    write_parquet(path, rows, ReleasedHistoryEntry)

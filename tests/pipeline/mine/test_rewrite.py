@@ -50,6 +50,63 @@ def test_an_open_reference_is_refused(sentence: str) -> None:
     assert self_contained(sentence) is None
 
 
+@pytest.mark.parametrize(
+    ("sentence", "alone"),
+    [
+        ("What kind of mulch is best for our oaks and what is the proper amount?", "We have oaks."),
+        ("send my fiancee [PERSON] a love letter.", "I have a fiancee."),
+        ("Take into account that I am already running 60 miles per week", "I am already running 60 miles per week."),
+        ("How to sell on tiktok, we sell flags for couples aged 20 to 40", "We sell flags for couples aged 20 to 40."),
+        ("Use Expedia to plan my trip to Oslo", None),
+        ("Update my education details with the following degree", None),
+        ("Can I import my calendar to a bot", None),
+    ],
+)
+def test_a_reading_that_asks_gives_way_to_one_that_tells(sentence: str, alone: str | None) -> None:
+    assert self_contained(sentence) == alone
+
+
+@pytest.mark.parametrize("sentence", ["I run a bar and I wonder how.", "I want to become an editor, which steps"])
+def test_what_is_left_of_a_question_at_the_end_is_refused(sentence: str) -> None:
+    alone = self_contained(sentence)
+    assert alone is None or not alone.endswith(("how.", "steps."))
+
+
+def test_a_question_about_steps_is_cut_off_whole() -> None:
+    sentence = "I want to become a TV editor, what steps should I take?"
+    assert self_contained(sentence) == "I want to become a TV editor."
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Hi, my name is [PERSON], how are you?",
+        "write a pitch for my company",
+        "I have my own business.",
+        "write terms of service for our website",
+    ],
+)
+def test_a_reading_that_says_next_to_nothing_is_refused(sentence: str) -> None:
+    assert self_contained(sentence) is None
+
+
+def test_a_business_that_is_described_is_something_to_say() -> None:
+    assert self_contained("write a pitch for my family business") == "I have a family business."
+    assert self_contained("My colleague [PERSON] and I breed goats.") == "My colleague [PERSON] and I breed goats."
+
+
+@pytest.mark.parametrize(
+    ("sentence", "alone"),
+    [
+        ("'RB', short for 'ReBoot', is my server.", "'RB', short for 'ReBoot', is my server."),
+        ('"I keep bees."', "I keep bees."),
+        ("\"I'm a nurse", "I'm a nurse."),
+    ],
+)
+def test_a_quoted_word_at_the_beginning_keeps_both_its_marks(sentence: str, alone: str) -> None:
+    assert self_contained(sentence) == alone
+
+
 @given(st.text(max_size=120))
 def test_any_text_gives_none_or_a_finished_sentence(text: str) -> None:
     alone = self_contained(text)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.core.errors import ConfigError, InputError
-from pipeline.core.records import Dropped, Query, Statement
+from pipeline.core.records import Dropped, HistoryEntry, Query, Statement
 from pipeline.core.tables import read_parquet
 from pipeline.mine.config import MineSettings
 from pipeline.mine.search import previews
@@ -26,9 +26,9 @@ from pipeline.sources.registry import SOURCES, source_class
 
 FIXTURES = Path(__file__).parents[1] / "sources" / "fixtures"
 SCRIPT = Path(__file__).with_name("killed_run.py")
-STEPS_AT_THE_END = 4
+STEPS_AT_THE_END = 5
 """Files written after the last shard."""
-TABLES = ("statements.parquet", "queries.parquet", "dropped.parquet")
+TABLES = ("statements.parquet", "histories.parquet", "queries.parquet", "dropped.parquet")
 SAID = {
     "ines": [
         "I'm a vegetarian and I live in Ghent. What should I cook tonight?",
@@ -147,6 +147,41 @@ def test_statements_of_one_user_know_each_other(corpus: Path, tmp_path: Path) ->
     statements, *_ = mined(corpus, tmp_path)
     first, second = (row for row in statements if row.evidence.conversation == "c-ines")
     assert (first.history, second.history) == ((second.id,), (first.id,))
+
+
+def told(tmp_path: Path) -> list[HistoryEntry]:
+    return list(read_parquet(tmp_path / "out" / "histories.parquet", HistoryEntry))
+
+
+def test_a_history_holds_what_the_caps_leave_out_and_names_ids_that_are_there(corpus: Path, tmp_path: Path) -> None:
+    every = mined(corpus, tmp_path / "all")[0]
+    kept, _, dropped, report = mined(corpus, tmp_path, max_per_user=1, max_statements=2)
+    users = {row.user_id for row in kept}
+    rows = told(tmp_path)
+    assert len(kept) == 2 < len(rows) < len(every)
+    assert [row.id for row in rows] == [row.id for row in every if row.user_id in users]
+    assert {row.id for row in rows} & {row.id for row in dropped if row.reason == "over_cap"}
+    assert any(row.history for row in kept)
+    for row in kept:
+        assert row.history == tuple(r.id for r in rows if r.user_id == row.user_id and r.id != row.id)
+    assert report["counts"]["histories"] == {"users": 2, "users_with_several": 1, "rows": len(rows)}
+
+
+def test_a_history_says_what_the_statement_says_and_where_it_stands(corpus: Path, tmp_path: Path) -> None:
+    statements = {row.id: row for row in mined(corpus, tmp_path, statement_threshold=0.1)[0]}
+    rows = told(tmp_path)
+    assert {row.id for row in rows} == set(statements)
+    for row in rows:
+        full = statements[row.id]
+        assert (row.text, row.evidence) == (full.self_contained, full.evidence)
+        assert (row.user_id, row.sensitive, row.license) == (full.user_id, full.sensitive, full.license)
+    assert ("health",) in [row.sensitive for row in rows]
+
+
+def test_a_history_holds_nothing_sensitive_where_that_is_dropped(corpus: Path, tmp_path: Path) -> None:
+    mined(corpus, tmp_path, sensitive="drop", statement_threshold=0.1)
+    assert told(tmp_path)
+    assert not [row for row in told(tmp_path) if "diabetes" in row.text]
 
 
 def test_a_text_repeated_by_another_user_counts_once(corpus: Path, tmp_path: Path) -> None:

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.records import ClusterMember, Difficulty, Evidence, Preference, Provenance, Question, QuestionKind
+from pipeline.core.records import (
+    ClusterMember,
+    Difficulty,
+    Evidence,
+    HistoryEntry,
+    Preference,
+    Provenance,
+    Question,
+    QuestionKind,
+    ReleasedHistoryEntry,
+)
 from pipeline.core.tables import write_parquet
 from pipeline.release.config import ReleaseConfig
 from pipeline.validate.splits import SPLITS
@@ -60,6 +70,20 @@ def made_question(of: Preference, **fields: Any) -> Question:
     return Question(**values)
 
 
+def made_entry(of: Preference, **fields: Any) -> ReleasedHistoryEntry:
+    values: dict[str, Any] = {
+        "id": f"h-{of.id}",
+        "user_id": of.user_id,
+        "text": of.statement,
+        "evidence": of.evidence,
+        "sensitive": of.sensitive,
+        "license": of.license,
+        "split": of.split,
+        **fields,
+    }
+    return ReleasedHistoryEntry(**values)
+
+
 def made_config(**changes: Any) -> ReleaseConfig:
     values: dict[str, Any] = {
         "pretty_name": "UPQA",
@@ -88,6 +112,11 @@ def question() -> Callable[..., Question]:
     return made_question
 
 
+@pytest.fixture(scope="session")
+def entry() -> Callable[..., ReleasedHistoryEntry]:
+    return made_entry
+
+
 @pytest.fixture
 def validated(tmp_path: Path) -> Path:
     """A folder as the stage validate writes it; two of its splits have rows, some of other licences."""
@@ -97,6 +126,21 @@ def validated(tmp_path: Path) -> Path:
         write_parquet(tmp_path / f"upqa/preferences/{split}.parquet", [p for p in rows if p.split == split], Preference)
         write_parquet(tmp_path / f"upqa/questions/{split}.parquet", [q for q in asked if q.split == split], Question)
     return tmp_path / "upqa"
+
+
+@pytest.fixture
+def histories(tmp_path: Path) -> Path:
+    """The histories as the stage mine writes them: of the users of `validated`, and of one without a preference."""
+    of_b = made_preference("b")
+    rows = [
+        *(made_entry(made_preference(name)) for name in ("nobody", "a", "b")),
+        made_entry(of_b, id="h-b2", text="I live by the sea."),
+        made_entry(of_b, id="h-nc", license="CC-BY-NC-4.0"),
+        made_entry(made_preference("c", license="unknown")),
+    ]
+    path = tmp_path / "mined" / "histories.parquet"
+    write_parquet(path, (HistoryEntry(**row.model_dump(exclude={"split"})) for row in rows), HistoryEntry)
+    return path
 
 
 @pytest.fixture

@@ -20,12 +20,13 @@ MINED = {"counts": {"candidates": {"in": 10, "out": 3}, "dropped_by_reason": {"u
 
 
 @pytest.fixture
-def dataset(preference: Make, question: Make) -> Dataset:
-    """A preference of train; one of test, with an update that we wrote."""
+def dataset(preference: Make, question: Make, entry: Make) -> Dataset:
+    """A preference of train; one of test, with an update that we wrote, of a user who said one thing more."""
     old = preference("old", superseded_by="new")
     new = preference("new", user_id=old.user_id, origin="template", target="go", cluster=())
     rows = [preference("a", split="train"), old, new]
-    return Dataset(rows, [question(row) for row in rows], {})
+    told = [entry(rows[0]), entry(old), entry(old, id="more", text="I have asthma.", sensitive=("health",))]
+    return Dataset(rows, [question(row) for row in rows], {}, told)
 
 
 @pytest.fixture
@@ -50,9 +51,10 @@ def blocks(text: str) -> list[Any]:
 
 
 def test_the_sizes_are_those_of_the_files_and_empty_splits_are_left_out(card: Card, tmp_path: Path) -> None:
-    (preferences, questions) = front_matter(card())["dataset_info"]
+    (histories, preferences, questions) = front_matter(card())["dataset_info"]
     files = [tmp_path / "hub" / "data" / f"preferences-{split}.parquet" for split in ("train", "test")]
-    assert (preferences["config_name"], questions["config_name"]) == ("preferences", "questions")
+    names = [info["config_name"] for info in (histories, preferences, questions)]
+    assert names == ["histories", "preferences", "questions"]
     assert [(s["name"], s["num_examples"]) for s in preferences["splits"]] == [("train", 1), ("test", 2)]
     assert preferences["download_size"] == sum(path.stat().st_size for path in files)
     assert preferences["dataset_size"] == sum(split["num_bytes"] for split in preferences["splits"])
@@ -70,7 +72,10 @@ def test_the_counts_come_from_the_rows_and_the_reports(card: Card) -> None:
     assert "| of these really stated | 2 |" in text
     assert "| mine (candidates) | 10 | 3 | 7 |" in text
     assert "- mine: duplicate 5, unlikely 2" in text
-    assert "| test | 2 | 1 | 2 |" in text
+    assert "| test | 2 | 1 | 2 | 2 |" in text
+    assert "| statements in the users' histories | 3 |" in text
+    assert "1 of 2 users have more than one." in text
+    assert "tagged in `sensitive` (health 1)" in text
 
 
 def test_what_was_read_is_told_with_the_damage_of_its_files(card: Card) -> None:
@@ -107,6 +112,12 @@ def test_a_sensitive_preference_is_no_example(card: Card, preference: Make) -> N
     assert [row["id"] for row in blocks(text)] == ["b"]
     assert "(health 1)" in text
     assert blocks(card(rows=Dataset([ill], [], {}))) == []
+
+
+def test_a_release_without_histories_has_no_such_config(card: Card, dataset: Dataset) -> None:
+    text = card(rows=dataset._replace(histories=()))
+    assert [config["config_name"] for config in front_matter(text)["configs"]] == ["questions", "preferences"]
+    assert "users have more than one" not in text
 
 
 def test_no_update_is_told_where_none_was_written(card: Card, preference: Make) -> None:

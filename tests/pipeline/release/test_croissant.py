@@ -16,9 +16,10 @@ Make = Callable[..., Any]
 
 
 @pytest.fixture
-def hub(tmp_path: Path, preference: Make, question: Make, config: Make) -> Path:
+def hub(tmp_path: Path, preference: Make, question: Make, entry: Make, config: Make) -> Path:
     rows = [preference("a", split="train"), preference("b", cluster=(), aliases=())]
-    build(Dataset(rows, [question(row) for row in rows], {}), Background(), tmp_path, config())
+    dataset = Dataset(rows, [question(row) for row in rows], {}, [entry(row) for row in rows])
+    build(dataset, Background(), tmp_path, config())
     return tmp_path
 
 
@@ -61,6 +62,7 @@ def test_lists_are_repeated_and_structs_are_not(hub: Path) -> None:
         "preferences/aliases",
         "preferences/cluster",
         "preferences/sensitive",
+        "histories/sensitive",
     }
     assert "subField" in fields["preferences/evidence"]
 
@@ -107,7 +109,7 @@ def lifted(row: dict[str, Any]) -> dict[str, Any]:
 def test_the_reference_reader_finds_the_rows_of_the_files(hub: Path) -> None:
     mlcroissant = pytest.importorskip("mlcroissant")
     dataset = mlcroissant.Dataset(jsonld=hub / "croissant.json")
-    for table in ("questions", "preferences"):
+    for table in ("questions", "preferences", "histories"):
         files = sorted((hub / "data").glob(f"{table}-*.parquet"))
         assert [plain(row) for row in dataset.records(table)] == [
             lifted(row) for path in files for row in pq.read_table(path).to_pylist()

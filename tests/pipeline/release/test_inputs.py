@@ -18,15 +18,27 @@ def written(path: Path, value: Any) -> Any:
     return value
 
 
-def test_rows_without_an_allowed_licence_are_refused_and_counted(validated: Path) -> None:
-    dataset = read_dataset(validated, ("CC-BY-4.0",))
+def test_rows_without_an_allowed_licence_are_refused_and_counted(validated: Path, histories: Path) -> None:
+    dataset = read_dataset(validated, histories, ("CC-BY-4.0",))
     assert [p.id for p in dataset.preferences] == ["a", "b"]
-    assert dataset.refused == {"preferences: unknown": 1, "questions: CC-BY-NC-4.0": 1, "questions: unknown": 1}
+    assert dataset.refused == {
+        "histories: CC-BY-NC-4.0": 1,
+        "histories: unknown": 1,
+        "preferences: unknown": 1,
+        "questions: CC-BY-NC-4.0": 1,
+        "questions: unknown": 1,
+    }
 
 
-def test_a_question_never_stays_without_its_preference(validated: Path) -> None:
-    dataset = read_dataset(validated, ("CC-BY-NC-4.0",))
-    assert (dataset.preferences, dataset.questions) == ([], [])
+def test_a_history_lies_in_the_split_of_its_user_and_needs_a_preference(validated: Path, histories: Path) -> None:
+    rows = read_dataset(validated, histories, ("CC-BY-4.0", "CC-BY-NC-4.0")).histories
+    found = [(row.id, row.split) for row in rows]
+    assert found == [("h-a", "train"), ("h-b", "test"), ("h-b2", "test"), ("h-nc", "test")]
+
+
+def test_neither_a_question_nor_a_history_stays_without_its_preference(validated: Path, histories: Path) -> None:
+    dataset = read_dataset(validated, histories, ("CC-BY-NC-4.0",))
+    assert (dataset.preferences, dataset.questions, dataset.histories) == ([], [], [])
 
 
 def test_the_background_is_what_has_been_made_so_far(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.provenance import sha256_file
-from pipeline.core.records import Preference, Question
+from pipeline.core.records import Preference, Question, ReleasedHistoryEntry
 from pipeline.core.tables import write_json, write_parquet
 from pipeline.release.publish import REBUILD, problems
 from tests.pipeline.release.local_hub import SIGNATURE, LocalHub
@@ -23,27 +23,36 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
-def written(preference: Callable[..., Preference], question: Callable[..., Question]) -> Write:
-    """Write a sound release, but for `fields` of its question and `changes` of its manifest."""
+def written(
+    preference: Callable[..., Preference],
+    question: Callable[..., Question],
+    entry: Callable[..., ReleasedHistoryEntry],
+) -> Write:
+    """Write a sound release, but for `fields` of its question, `told` of its history and `changes` of its manifest."""
 
-    def write(folder: Path, fields: dict[str, Any] | None = None, **changes: Any) -> Path:
+    def write(
+        folder: Path, fields: dict[str, Any] | None = None, told: dict[str, Any] | None = None, **changes: Any
+    ) -> Path:
         owner = preference("p")
-        write_release(folder, owner, question(owner, **(fields or {})), changes)
+        write_release(folder, owner, question(owner, **(fields or {})), entry(owner, **(told or {})), changes)
         return folder
 
     return write
 
 
-def write_release(folder: Path, preference: Preference, question: Question, changes: dict[str, Any]) -> None:
+def write_release(
+    folder: Path, preference: Preference, question: Question, entry: ReleasedHistoryEntry, changes: dict[str, Any]
+) -> None:
     write_parquet(folder / "data/preferences-test.parquet", [preference], Preference)
     write_parquet(folder / "data/questions-test.parquet", [question], Question)
+    write_parquet(folder / "data/histories-test.parquet", [entry], ReleasedHistoryEntry)
     (folder / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# UPQA\n")
     files = {
         p.relative_to(folder).as_posix(): {"sha256": sha256_file(p), "bytes": p.stat().st_size}
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
-    manifest = {"version": "0.1.0", "url": None, "code": CLEAN, "licenses": {"CC-BY-4.0": 2}, "files": files, **changes}
+    manifest = {"version": "0.1.0", "url": None, "code": CLEAN, "licenses": {"CC-BY-4.0": 3}, "files": files, **changes}
     write_json(folder / "manifest.json", manifest)
 
 
@@ -94,8 +103,11 @@ def test_a_sound_release_has_no_problem(tmp_path: Path, written: Write) -> None:
         ({"fields": {"license": "unknown"}}, CLEAN, "1 rows carry the licence `unknown`"),
         ({"fields": {"license": "Some-New-License"}}, CLEAN, "1 rows carry the licence `Some-New-License`"),
         ({"fields": {"license": "LicenseRef-LMSYS-Chat-1M"}}, CLEAN, "under which nothing may be published"),
-        ({"licenses": {"CC0-1.0": 2}}, CLEAN, f"{{'CC0-1.0': 2}}, the rows carry {{'CC-BY-4.0': 2}}; run {REBUILD}"),
+        ({"licenses": {"CC0-1.0": 2}}, CLEAN, f"{{'CC0-1.0': 2}}, the rows carry {{'CC-BY-4.0': 3}}; run {REBUILD}"),
         ({"fields": {"preference_id": "other"}}, CLEAN, "belongs to no released preference"),
+        ({"told": {"license": "unknown"}}, CLEAN, "1 rows carry the licence `unknown`"),
+        ({"told": {"user_id": "other"}}, CLEAN, "history entry h-p is of no user of its split"),
+        ({"told": {"split": "train"}}, CLEAN, "history entry h-p is of no user of its split"),
     ],
 )
 def test_what_must_not_be_published_is_told(
@@ -200,7 +212,7 @@ def test_a_failed_large_file_says_so_and_the_same_command_sends_only_the_rest(
     assert (hub_server.commits, hub_server.tags) == ([], {})
     hub_server.refuse = lambda method, path: None
     assert push("--endpoint", hub_server.url, "--yes", "--tag", "v0.1.0").returncode == 0
-    assert hub_server.puts == {files["preferences-test.parquet"]: 1, broken: 2}
+    assert hub_server.puts == {digest: 2 if digest == broken else 1 for digest in files.values()}
     assert (len(hub_server.commits), set(hub_server.tags)) == (1, {"v0.1.0"})
 
 

@@ -20,8 +20,8 @@ ALLOWED = ("CC-BY-4.0", "Apache-2.0")
 
 
 @pytest.fixture
-def hub(validated: Path, tmp_path: Path, config: Callable[..., ReleaseConfig]) -> Path:
-    build(read_dataset(validated, ALLOWED), Background(), tmp_path / "hub", config())
+def hub(validated: Path, histories: Path, tmp_path: Path, config: Callable[..., ReleaseConfig]) -> Path:
+    build(read_dataset(validated, histories, ALLOWED), Background(), tmp_path / "hub", config())
     return tmp_path / "hub"
 
 
@@ -32,12 +32,14 @@ def test_the_manifest_has_the_hash_of_every_file(hub: Path) -> None:
     assert all(entry["sha256"] == sha256_file(hub / name) for name, entry in manifest["files"].items())
     assert manifest["dataset_sha256"] == sha256_tree(hub / "data")
     assert manifest["rows"]["preferences"] == {"train": 1, "validation": 0, "test": 1}
+    assert manifest["rows"]["histories"] == {"train": 1, "validation": 0, "test": 2}
+    assert manifest["refused"]["histories: unknown"] == 1
 
 
 def test_two_runs_give_identical_bytes(
-    validated: Path, hub: Path, tmp_path: Path, config: Callable[..., ReleaseConfig]
+    validated: Path, histories: Path, hub: Path, tmp_path: Path, config: Callable[..., ReleaseConfig]
 ) -> None:
-    build(read_dataset(validated, ALLOWED), Background(), tmp_path / "again", config())
+    build(read_dataset(validated, histories, ALLOWED), Background(), tmp_path / "again", config())
     assert sha256_tree(hub) == sha256_tree(tmp_path / "again")
 
 
@@ -61,11 +63,15 @@ def test_without_a_lock_of_the_stages_before_there_is_no_dvc_revision(tmp_path: 
 
 
 def test_the_manifest_names_the_dvc_revision(
-    validated: Path, tmp_path: Path, config: Callable[..., ReleaseConfig], monkeypatch: pytest.MonkeyPatch
+    validated: Path,
+    histories: Path,
+    tmp_path: Path,
+    config: Callable[..., ReleaseConfig],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     lock = locked(tmp_path, validate="3")
-    manifest = build(read_dataset(validated, ALLOWED), Background(), tmp_path / "hub", config())
+    manifest = build(read_dataset(validated, histories, ALLOWED), Background(), tmp_path / "hub", config())
     assert manifest["dvc_revision"] == dvc_revision(lock)
 
 
@@ -76,8 +82,8 @@ import sys, warnings
 warnings.simplefilter("error")
 from datasets import get_dataset_config_names, load_dataset, load_dataset_builder
 hub, bare = sys.argv[1:]
-assert get_dataset_config_names(hub) == ["questions", "preferences"]
-for name in ("questions", "preferences"):
+assert get_dataset_config_names(hub) == ["questions", "preferences", "histories"]
+for name in ("questions", "preferences", "histories"):
     told = load_dataset_builder(hub, name).info
     found = load_dataset_builder(bare, name)
     assert found.info.features is None
@@ -89,6 +95,7 @@ for name in ("questions", "preferences"):
     load_dataset(hub, name, verification_mode="all_checks")
 assert {k: len(v) for k, v in load_dataset(hub, "questions").items()} == {"train": 1, "test": 1}
 assert load_dataset(hub, "preferences")["test"][0]["evidence"]["conversation"] == "c"
+assert load_dataset(hub, "histories")["test"]["text"][1] == "I live by the sea."
 assert load_dataset(hub)["test"][0]["measured"]["statement_rank"] == 1
 """
     bare = tmp_path / "bare"
