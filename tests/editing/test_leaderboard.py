@@ -133,6 +133,14 @@ def test_every_method_is_compared_with_the_best_of_its_model(add, tmp_path):
     assert all(c["best"] == "in_context" and c["p_holm"] >= c["p"] and c["users"] == 4 for c in comparisons.values())
 
 
+def test_the_p_values_of_the_best_s_rivals_are_corrected_for_all_pairs(add, tmp_path):
+    for method in ("none", "in_context", "rome", "ft_m"):
+        add("m", method)
+    comparisons = sorted(board_of(tmp_path)["comparisons"], key=lambda c: c["p"])
+    assert comparisons[0]["p_holm"] == pytest.approx(min(1, 6 * comparisons[0]["p"]))
+    assert comparisons[0]["p"] >= 1 / 8, "swapping the results of four users gives no less"
+
+
 def test_runs_of_another_scenario_are_compared_among_themselves(add, tmp_path):
     for model, method in (("m", "none"), ("m", "in_context")):
         add(model, method)
