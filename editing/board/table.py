@@ -229,7 +229,7 @@ def markdown(board: dict[str, Any], accuracy: dict[str, Any]) -> str:
     )
     if board["dirty"]:
         table = _markdown_table(board["dirty"], board["judge"], board["extras"])
-        lines += ["## Runs from code with uncommitted changes", "", *table]
+        lines += ["## Runs from code with uncommitted changes or outside Git", "", *table]
     if board["failed"]:
         lines += ["## Failed runs", ""]
         lines += [

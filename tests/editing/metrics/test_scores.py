@@ -101,7 +101,8 @@ def test_a_swap_that_leaves_a_kind_without_answers_speaks_against_significance()
     # Of the first kind each method has a scored answer of one user alone, so that half of the swaps give no headline.
     def seen(own, right):
         return count(
-            ((f"u{u}", kind, right if kind != KINDS[0] or u == own else None) for u in range(8) for kind in KINDS), KINDS
+            ((f"u{u}", kind, right if kind != KINDS[0] or u == own else None) for u in range(8) for kind in KINDS),
+            KINDS,
         )
 
     assert headline_difference(seen(0, True), seen(1, False), PLAN).p >= 1 / 2
