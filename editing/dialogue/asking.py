@@ -50,8 +50,8 @@ def ask_run(settings: MultiturnSettings, dataset: Path, run: Path, cache: Path) 
     Raises:
         InputError: the run, its patches, the data set or the distractors are missing or do not belong together.
     """
-    answers: list[TurnAnswer] = []
     record = read_record(run)
+    answers: list[TurnAnswer] = []
     if settings.turns and record["status"] == "ok":
         answers = _ask_run(settings, record, dataset, run, cache)
     write_parquet(run / "multiturn.parquet", answers, TurnAnswer)
