@@ -108,5 +108,7 @@ def read_run(run: Path) -> dict[str, Any]:
     """
     record = read_record(run)
     if record["status"] != "ok":
-        raise InputError(f"{run}: the run failed ({record.get('error', 'no reason given')}); run `edit` again.")
+        raise InputError(
+            f"{run / 'run.json'}: the run failed ({record.get('error', 'no reason given')}); run `edit` again."
+        )
     return record

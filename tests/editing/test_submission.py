@@ -171,7 +171,7 @@ def test_a_run_record_that_asked_otherwise_than_its_scores_say_is_told(bundle, r
         (lambda record: record.update(model="m"), "run.json: model: "),
         (lambda record: record.update(seeds=3), "run.json: seeds: "),
         (lambda record: record.update(counts={}), "run.json: without counts.preferences; not a run record"),
-        (lambda record: record.update(status="failed"), "the run failed (no reason given)"),
+        (lambda record: record.update(status="failed"), "run.json: the run failed (no reason given)"),
         (lambda record: record.pop("config"), "run.json: config"),
         (lambda record: record["config"].update(scenario="singel"), "Unknown scenario 'singel'. Did you mean 'single'"),
         (lambda record: record["scenario"].update(name="user"), "run.json: its split or scenario is not that of"),
