@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.provenance import git_revision, machine
+from pipeline.core.provenance import code_revision, machine
 from pipeline.core.tables import write_json
 from pipeline.sources.registry import table as sources_table
 
@@ -55,12 +55,12 @@ def write(name: str, command: str, claims: Sequence[Claim], *, keep_others: bool
 
     `keep_others` leaves claims of an earlier file that are not among these, with their own machine and date.
     """
-    revision = git_revision()
+    revision = code_revision()
     stamp = {
         "command": command,
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": (revision["commit"] or "")[:12] + ("+changes" if revision["dirty"] else ""),
+        "commit": (revision["commit"] or "")[:12] + ("" if revision["dirty"] is False else "+changes"),
     }
     path = RESULTS / f"{name}.json"
     made = {claim.claim for claim in claims}

@@ -96,6 +96,7 @@ def write_run(
         "status": "ok",
         "protocol": PROTOCOL_VERSION,
         "dataset_sha256": dataset_sha256(dataset),
+        "split": "test",
         "model": {"name": model, "source": model, "weights_sha256": "0" * 64, "dtype": "float32", "device": "cpu"},
         "method": method,
         "method_config": {},

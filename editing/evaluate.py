@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,9 @@ from pipeline.core.command import friendly
 from pipeline.core.errors import ConfigError, InputError, unknown_name
 
 if TYPE_CHECKING:
-    from editing.runner import EditSettings
+    from editing.judges.config import JudgeConfig
+    from editing.runner import Cell, EditSettings
+    from pipeline.llm.config import LLMConfig
 
 FOLLOWS = ("verdicts.parquet", "scores.json", "multiturn.parquet", "ability.json")
 """Files of a run that follow from its answers or patches, and are void when it is run again."""
@@ -61,7 +63,7 @@ def evaluate(
     # All that can be wrong is found before the first of many minutes.
     cells = [Cell(settings, name, wanted) for wanted in method or settings.methods]
     resolve(settings.checkpoints[name])
-    check_results(results, dataset, name, settings.checkpoints[name])
+    check_results(results, cells, dataset, expected_hashes(cells[0], dataset, judging, llm))
     for cell in cells:
         run = results / name / cell.method
         for follower in FOLLOWS:
@@ -96,23 +98,53 @@ def with_checkpoint(settings: EditSettings, model: str, name: str | None) -> tup
     return settings.model_copy(update={"models": (name,), "checkpoints": checkpoints}), name
 
 
-def check_results(results: Path, dataset: Path, name: str, source: str) -> None:
-    """Refuse results that the new ones could not stand beside, or would overwrite.
+def expected_hashes(cell: Cell, dataset: Path, judging: JudgeConfig, llm: LLMConfig | None) -> dict[str, Any]:
+    """What the scores of `cell` will say they can be compared by, as far as the model need not be loaded to know it.
 
     Raises:
-        InputError: there is no data set, or a run is of another one, or of another checkpoint of the same name.
+        InputError: there is no data set, or it has too little for the scenario.
     """
-    from pipeline.core.provenance import dataset_sha256
+    from editing.judges.registry import judge_sha256
+    from editing.judging import shared_hashes
+    from editing.users import read_cases
 
     if not (dataset / "data").is_dir():
         raise InputError(f"{dataset}: no released data set; pass --dataset, or build it with `dvc repro release`.")
+    settings = cell.settings
+    cases = read_cases(dataset, cell.scenario, settings.split, settings.max_preferences)
+    asked = (question.id for case in cases for question in case.questions)
+    identities = {name: judge_sha256(name, judging, llm) for name in judging.judges}
+    return shared_hashes(settings.split, settings.scenario, asked, judging, identities)
+
+
+def check_results(results: Path, cells: Sequence[Cell], dataset: Path, expected: Mapping[str, Any]) -> None:
+    """Refuse results that those of `cells`, with the hashes `expected`, could not stand beside, or would overwrite.
+
+    Raises:
+        InputError: a run was not judged, or is of another checkpoint of the same name, or was made with another data
+            set, protocol version, judge or scenario, or asked other questions.
+    """
+    from editing.board.collect import read_scored
+    from editing.runs import read_json
+    from pipeline.core.provenance import dataset_sha256
+
     rows_sha256 = dataset_sha256(dataset)
-    for path in sorted(results.glob("*/*/run.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: not valid JSON: {error}") from error
+    name, source = cells[0].model, cells[0].source
+    replaced = {results / name / cell.method for cell in cells}
+    for folder in sorted(path.parent for path in results.glob("*/*/run.json")):
+        record = read_json(folder / "run.json")
+        model = record.get("model")
+        found = model.get("source", source) if isinstance(model, dict) else source
+        if folder.parent.name == name and found != source:
+            raise InputError(f"{folder}: of the checkpoint {found}; give --name another name.")
+        if folder in replaced:
+            continue
         if record.get("dataset_sha256", rows_sha256) != rows_sha256:
-            raise InputError(f"{path}: made with another data set than {dataset}; give --results another folder.")
-        if path.parent.parent.name == name and record["model"].get("source", source) != source:
-            raise InputError(f"{path}: of the checkpoint {record['model']['source']}; give --name another name.")
+            raise InputError(f"{folder}: made with another data set than {dataset}; give --results another folder.")
+        run = read_scored(folder)
+        other = [] if run.failed else [entry for entry, value in expected.items() if run.hash(entry) != value]
+        if other:
+            raise InputError(
+                f"{folder}: its {', '.join(other)} would differ from the new results'; judge or run it again with "
+                "these settings, or give --results another folder."
+            )

@@ -30,6 +30,8 @@ def judge(
     config = load_section(params, "judge", JudgeConfig)
     llm = load_llm(params) if "llm" in config.judges else None
     scores = judge_run(dataset, run, config, cache, llm)
+    if not scores["judges"]:
+        console.print(f"{run}: the run failed, there is nothing to judge", highlight=False)
     for name, found in scores["judges"].items():
         headline = found["headline"]["value"]
         shown = "no headline (a kind has no scored answer)" if headline is None else f"headline {headline:.3f}"

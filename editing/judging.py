@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from editing.metrics.bootstrap import Plan
 from editing.metrics.crossing import crossing
 from editing.metrics.estimate import Estimate
 from editing.metrics.scores import count, count_kinds, kind_scores, mean_estimates, outcome, share_estimates
-from editing.runs import read_run
+from editing.runs import read_record
 from pipeline.core.errors import InputError
 from pipeline.core.progress import progress
 from pipeline.core.provenance import dataset_sha256
@@ -45,19 +45,21 @@ def judge_run(
     """Write verdicts.parquet and scores.json into the folder `run`; returns what scores.json holds.
 
     A judge's progress is kept in `cache` until the verdicts are written, so that a killed run goes on where it
-    stopped and ends with the same bytes.
+    stopped and ends with the same bytes. A run that failed gets files without verdicts and scores.
 
     Raises:
         InputError: a file is missing, or the answers belong to another data set.
     """
-    record = read_run(run)
+    record = read_record(run)
+    if record["status"] != "ok":
+        return _written(run, [], {"judges": {}, "hashes": {}})
     rows_sha256 = dataset_sha256(dataset)
     if record["dataset_sha256"] != rows_sha256:
         raise InputError(
             f"{run}: its answers were made with data set {record['dataset_sha256'][:12]}, but {dataset} is "
             f"{rows_sha256[:12]}; run `edit` again or pass the data set it used."
         )
-    answers = list(read_parquet(run / "answers.parquet", Answer)) if record["status"] == "ok" else []
+    answers = list(read_parquet(run / "answers.parquet", Answer))
     released = _released(dataset)
     items = join(answers, *released, where=str(run))
     later = dialogue.read_turn_answers(run)
@@ -81,12 +83,17 @@ def judge_run(
         "multiturn": dialogue.score(later, rulings, checks, plan),
         "ability": general.score(general.read_ability(run), plan),
         "crossing": crossing(answers, items, record["scenario"]["edits"], ExactJudge(config.exact), plan),
-        "hashes": hashes(record, config, identities),
+        "hashes": hashes(record, (answer.question_id for answer in answers), config, identities),
     }
-    write_parquet(run / "verdicts.parquet", verdicts, Verdict)
-    write_json(run / "scores.json", scores)
+    _written(run, verdicts, scores)
     for path in partial:
         path.unlink(missing_ok=True)
+    return scores
+
+
+def _written(run: Path, verdicts: Sequence[Verdict], scores: dict[str, Any]) -> dict[str, Any]:
+    write_parquet(run / "verdicts.parquet", verdicts, Verdict)
+    write_json(run / "scores.json", scores)
     return scores
 
 
@@ -244,15 +251,30 @@ def _flipped(answer: Answer) -> bool | None:
     return None if answer.base_text is None else words(answer.text) != words(answer.base_text)
 
 
-def hashes(record: dict[str, Any], config: JudgeConfig, identities: dict[str, str]) -> dict[str, Any]:
-    """What must be equal for two runs to stand in one table; the decoding only for two runs of one model."""
-    statistics = [config.confidence, config.bootstrap_samples, config.seed]
+def hashes(
+    record: Mapping[str, Any], questions: Iterable[str], config: JudgeConfig, identities: dict[str, str]
+) -> dict[str, Any]:
+    """What must be equal for two runs to stand in one table; prompts and decoding only for two runs of one model.
+
+    `questions` are the ids of those that were asked.
+    """
     decoding = [record["model"].get("dtype"), record.get("decoding"), record.get("max_new_tokens")]
     return {
+        **shared_hashes(record["split"], record["scenario"]["name"], questions, config, identities),
         "dataset_sha256": record["dataset_sha256"],
         "prompt_sha256": record["prompt_sha256"],
-        "scenario": record["scenario"]["name"],
-        "judge_sha256": content_id(identities, statistics),
         "decoding_sha256": content_id(*decoding),
+    }
+
+
+def shared_hashes(
+    split: str, scenario: str, questions: Iterable[str], config: JudgeConfig, identities: dict[str, str]
+) -> dict[str, Any]:
+    """Of what must be equal in one table, all that is known before anything is asked, the data set aside."""
+    statistics = [config.confidence, config.bootstrap_samples, config.seed]
+    return {
+        "scenario": scenario,
+        "questions_sha256": content_id(split, sorted(set(questions))),
+        "judge_sha256": content_id(identities, statistics),
         "protocol": PROTOCOL_VERSION,
     }

@@ -104,7 +104,7 @@ def run_cell(cell: Cell, dataset: Path, out: Path, cache: Path = CACHE) -> dict[
     """Write answers.parquet, patches/ and run.json of a cell below `out`; returns the run record.
 
     Finished groups of preferences are kept under `cache` until the run is complete, so a stopped run goes on where it
-    was. A run that ends with an error leaves a run.json that says so.
+    was. A run that ends with an error of any kind leaves a run.json that says so.
 
     Raises:
         InputError: the dataset or the checkpoint is not usable.
@@ -113,8 +113,10 @@ def run_cell(cell: Cell, dataset: Path, out: Path, cache: Path = CACHE) -> dict[
     try:
         with run_record("edit", cell.settings, ("torch", "transformers", "safetensors")) as record:
             _run(cell, dataset, out, cache, record)
-    except UpqaError as error:
-        record |= {"status": "failed", "error": str(error), "method": cell.method, "model": {"name": cell.model}}
+    except Exception as error:
+        # The name of an error that no message was written for is half of what it says ("KeyError: 'x'").
+        told = str(error) if isinstance(error, UpqaError) else f"{type(error).__name__}: {error}"
+        record |= {"status": "failed", "error": told, "method": cell.method, "model": {"name": cell.model}}
         write_json(out / "run.json", record)
         raise
     write_json(out / "run.json", record)

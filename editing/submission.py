@@ -20,9 +20,9 @@ from editing.judging import hashes, judge_run
 from editing.metrics.degenerate import is_degenerate
 from editing.runs import read_run
 from pipeline.core.config import Section, parse_section
-from pipeline.core.errors import InputError
+from pipeline.core.errors import InputError, UpqaError, unknown_name
 from pipeline.core.provenance import dataset_sha256
-from pipeline.core.records import Answer, Verdict
+from pipeline.core.records import Answer, Question, Verdict
 from pipeline.core.tables import atomic_write, read_parquet
 
 REQUIRED = ("run.json", "answers.parquet", "verdicts.parquet", "scores.json")
@@ -67,9 +67,7 @@ def write_bundle(run: Path, out: Path) -> Manifest:
     Raises:
         InputError: the run failed, was not judged, or is of another protocol version.
     """
-    record = read_run(run)
-    if record["status"] != "ok":
-        raise InputError(f"{run}: the run failed ({record.get('error', 'no reason given')}); nothing to submit.")
+    read_run(run)
     missing = [name for name in REQUIRED if not (run / name).is_file()]
     if missing:
         raise InputError(f"{run}: without {', '.join(missing)}; run `upqa judge --run {run}` first.")
@@ -110,14 +108,15 @@ def check_bundle(bundle: Path, dataset: Path, config: JudgeConfig) -> Checked:
             return Checked({}, {}, (), differences)
         try:
             record = read_run(run)
-        except InputError as error:
-            return Checked({}, {}, (), [str(error).replace(f"{run}/", "")])
+            asked = _asked(record, dataset)
+        except UpqaError as error:
+            return Checked({}, {}, (), [" ".join(str(error).replace(f"{run}/", "").split())])
         unchecked = tuple(name for name in manifest.judges if name in REMOTE_JUDGES)
         local = config.model_copy(update={"judges": tuple(name for name in manifest.judges if name not in unchecked)})
-        differences = list(_identity(manifest, record, dataset, local))
+        differences = list(_identity(manifest, record, asked, local))
         if not differences:
             answers = list(read_parquet(run / "answers.parquet", Answer))
-            differences = list(_coverage(record, answers, dataset))
+            differences = list(_coverage(asked, record["seeds"], answers))
         if differences:
             return Checked(record, {}, unchecked, differences)
         claimed = _scores(run / "scores.json")
@@ -174,22 +173,46 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes | None:
         return None
 
 
-def _identity(manifest: Manifest, record: dict[str, Any], dataset: Path, local: JudgeConfig) -> Iterator[str]:
-    """Differences in what a score depends on beside the answers; `local` has the judges that can be asked here."""
+def _asked(record: Mapping[str, Any], dataset: Path) -> list[Question]:
+    """The questions that the run's settings ask.
+
+    Raises:
+        InputError: the run is of another data set, or its settings contradict the rest of its record.
+        ConfigError: its settings are no settings of `edit`.
+    """
+    from editing.runner import EditSettings
+    from editing.users import read_cases
+
     rows_sha256 = dataset_sha256(dataset)
     if record["dataset_sha256"] != rows_sha256:
-        yield (
+        raise InputError(
             _other("dataset_sha256", record["dataset_sha256"], rows_sha256)
             + f" ({dataset}); pass the one it was made with"
         )
-        return
+    settings = parse_section(record.get("config"), EditSettings, where="run.json: config")
+    scenario = settings.scenarios.get(settings.scenario)
+    if scenario is None:
+        raise unknown_name("scenario", settings.scenario, settings.scenarios)
+    if (record["split"], record["scenario"]) != (
+        settings.split,
+        {"name": settings.scenario, **scenario.model_dump()},
+    ):
+        raise InputError("run.json: its split or scenario is not that of its settings (config)")
+    cases = read_cases(dataset, scenario, settings.split, settings.max_preferences)
+    return [question for case in cases for question in case.questions]
+
+
+def _identity(
+    manifest: Manifest, record: dict[str, Any], asked: Sequence[Question], local: JudgeConfig
+) -> Iterator[str]:
+    """Differences in what a score depends on beside the answers; `local` has the judges that can be asked here."""
     here = {name: judge_sha256(name, local) for name in local.judges}
     if not here:
         yield "judges: none of the bundle's can be asked here, so no score can be checked"
     changed = [name for name, own in here.items() if manifest.judges[name] != own]
     for name in changed:
         yield _other(f"judge {name}", manifest.judges[name], here[name]) + "; its code or settings are others"
-    wanted = hashes(record, local, {**manifest.judges, **here})
+    wanted = hashes(record, (question.id for question in asked), local, {**manifest.judges, **here})
     for name in sorted(wanted.keys() | manifest.hashes.keys()):
         ours, theirs = wanted.get(name), manifest.hashes.get(name)
         if ours != theirs and not (name == "judge_sha256" and changed):
@@ -200,18 +223,10 @@ def _other(what: str, theirs: str, ours: str) -> str:
     return f"{what}: the bundle has {theirs[:12]}, here it is {ours[:12]}"
 
 
-def _coverage(record: Mapping[str, Any], answers: Sequence[Answer], dataset: Path) -> Iterator[str]:
-    """Questions that the run's settings ask and nobody answered, the other way round, and marks that do not fit."""
-    from editing.runner import EditSettings
-    from editing.users import read_cases
-
-    settings = parse_section(record.get("config"), EditSettings, where="run.json: config")
-    cases = read_cases(dataset, settings.scenarios[settings.scenario], settings.split, settings.max_preferences)
+def _coverage(questions: Sequence[Question], seeds: Sequence[int], answers: Sequence[Answer]) -> Iterator[str]:
+    """Questions that are asked and nobody answered, the other way round, and marks that do not fit."""
     asked: Counter[tuple[object, ...]] = Counter(
-        (q.id, q.preference_id, q.user_id, q.kind, q.difficulty, seed)
-        for seed in record.get("seeds", ())
-        for case in cases
-        for q in case.questions
+        (q.id, q.preference_id, q.user_id, q.kind, q.difficulty, seed) for seed in seeds for q in questions
     )
     answered: Counter[tuple[object, ...]] = Counter(
         (a.question_id, a.preference_id, a.user_id, a.kind, a.difficulty, a.seed) for a in answers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,16 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editing.metrics import PROTOCOL_VERSION
+from editing.runs import read_json, read_record
 from pipeline.core.errors import InputError
 
-COMPARED = ("protocol", "dataset_sha256", "judge_sha256", "scenario")
+COMPARED = ("protocol", "dataset_sha256", "judge_sha256", "scenario", "questions_sha256")
 """Entries of scores.json's hashes that must be equal in one table."""
 COMPARED_WITHIN_MODEL = ("prompt_sha256", "decoding_sha256")
 """Entries that must be equal among the runs of one model: chat template; number format, budget and decoding."""
 PLAIN_SCENARIO = "single"
 """The scenario of the main table: one fact of one user."""
-RUN_FIELDS = ("status", "code", "model", "method", "cost", "counts")
-"""Entries of run.json the table shows."""
+REMEDIES = {"questions_sha256": "Run them again with the edit.split and edit.max_preferences of the others"}
+"""What brings a row into the table, by the entry it differs in; elsewhere running or judging it again."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,23 @@ class Run:
     @property
     def failed(self) -> bool:
         """Whether the run ended without answers to score."""
-        return self.record["status"] != "ok" or self.scores is None
+        return self.scores is None
 
     @property
     def dirty(self) -> bool:
-        """Whether the code that made it had changes that were not committed."""
-        return bool(self.record["code"]["dirty"])
+        """Whether the code that made it had changes that were not committed, or stood in no Git checkout to tell."""
+        return self.record["code"]["dirty"] is not False
+
+    def hash(self, name: str) -> Any:
+        """An entry of the scores' hashes, which say with what the run may be compared.
+
+        Raises:
+            InputError: the scores were made before there was such an entry.
+        """
+        hashes = (self.scores or {}).get("hashes", {})
+        if name not in hashes:
+            raise InputError(f"{self.folder / 'scores.json'}: without hashes.{name}; judge the run again.")
+        return hashes[name]
 
     def table(self, name: str, columns: Sequence[str]) -> pa.Table:
         """Columns of one of the run's Parquet files, all of them strings, as dictionary-encoded columns.
@@ -93,46 +104,40 @@ def read_runs(results: Path) -> list[Run]:
     Raises:
         InputError: no run is there, a file is damaged, or a run was not judged yet.
     """
-    runs = [_read(path.parent) for path in sorted(results.glob("*/*/run.json"))]
+    runs = [read_scored(path.parent) for path in sorted(results.glob("*/*/run.json"))]
     if not runs:
         raise InputError(f"{results}: no runs (looked for */*/run.json); run `edit` and `judge` first.")
     return sorted(runs, key=lambda run: (run.model, run.method))
 
 
-def _read(folder: Path) -> Run:
-    record = _json(folder / "run.json")
-    missing = [field for field in RUN_FIELDS if field not in record]
-    if missing:
-        raise InputError(f"{folder / 'run.json'}: without {', '.join(missing)}; not a run record of this version.")
+def read_scored(folder: Path) -> Run:
+    """The run in `folder`, with its scores unless it failed.
+
+    Raises:
+        InputError: a file is damaged, or the run was not judged yet.
+    """
+    record = read_record(folder)
+    if record["status"] != "ok":
+        return Run(folder, record, None)
     path = folder / "scores.json"
-    if record["status"] == "ok" and not path.is_file():
+    if not path.is_file():
         raise InputError(f"{folder}: not judged yet; run `python -m editing.judge --run {folder}`.")
-    return Run(folder, record, _json(path) if path.is_file() and record["status"] == "ok" else None)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object.")
-    return value
+    return Run(folder, record, read_json(path))
 
 
 def check_comparable(runs: Iterable[Run]) -> dict[str, Any]:
     """The hashes all scored `runs` share; empty where nothing is scored.
 
     Raises:
-        InputError: they are of another protocol version, or differ in data set, judges or scenario, or runs of one
-            model differ in prompts or decoding; names the rows.
+        InputError: they are of another protocol version, or differ in data set, judges, scenario or questions, or
+            runs of one model differ in prompts or decoding; names the rows.
     """
     scored = [run for run in runs if not run.failed]
     shared: dict[str, Any] = {}
     for name in COMPARED:
         found = defaultdict(list)
         for run in scored:
-            found[_hash_of(run, name)].append(run.key)
+            found[run.hash(name)].append(run.key)
         if name == "protocol" and set(found) - {PROTOCOL_VERSION}:
             old = [key for version, keys in found.items() if version != PROTOCOL_VERSION for key in keys]
             raise InputError(
@@ -146,17 +151,10 @@ def check_comparable(runs: Iterable[Run]) -> dict[str, Any]:
         found = defaultdict(list)
         for run in scored:
             if run.model == model:
-                found[_hash_of(run, name)].append(run.key)
+                found[run.hash(name)].append(run.key)
         if len(found) > 1:
             raise InputError(_mixed(name, found))
     return shared
-
-
-def _hash_of(run: Run, name: str) -> Any:
-    hashes = (run.scores or {}).get("hashes", {})
-    if name not in hashes:
-        raise InputError(f"{run.folder / 'scores.json'}: without hashes.{name}; judge the run again.")
-    return hashes[name]
 
 
 def _mixed(name: str, found: dict[Any, list[str]]) -> str:
@@ -164,5 +162,5 @@ def _mixed(name: str, found: dict[Any, list[str]]) -> str:
     odd = [f"{key} ({str(value)[:12]})" for value, keys in found.items() if value != common for key in keys]
     return (
         f"Results with different {name} do not stand in one table. Most rows have {str(common)[:12]}; these differ: "
-        f"{', '.join(odd)}. Run or judge them again, or keep them in another results folder."
+        f"{', '.join(odd)}. {REMEDIES.get(name, 'Run or judge them again')}, or keep them in another results folder."
     )

@@ -27,7 +27,7 @@ def markdown(board: dict[str, Any], accuracy: dict[str, Any]) -> str:
     lines += _comparisons_table(board)
     if board["dirty"]:
         table = _markdown_table(board["dirty"], board["judge"], board["extras"])
-        lines += ["## Runs from code with uncommitted changes", "", *table]
+        lines += ["## Runs from code with uncommitted changes or outside Git", "", *table]
     if board["failed"]:
         lines += ["## Failed runs", ""]
         lines += [

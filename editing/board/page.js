@@ -241,7 +241,7 @@
     const fact = (label, value) => { if (value) about.append(el("span", {}, `${label} `, el("b", {}, value))); };
     if (against) {
       const verdict = against.p_holm < board.significance ? "a significant difference" : "not significant";
-      fact(`headline below ${against.best} by`, `${percent(against.difference)} (${percent(against.low)} to ${percent(against.high)}), p = ${quantity(against.p_holm, 2)}, ${verdict}`);
+      fact(`headline below ${against.best} by`, `${percent(against.difference)} (${percent(against.low)} to ${percent(against.high)}), ${against.users} users, p = ${quantity(against.p_holm, 2)}, ${verdict}`);
     }
     fact("preferences", String(row.counts.preferences ?? ""));
     fact("stored per user", bytes(row.cost.bytes_per_user));

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from editing.board.collect import Run
-from editing.metrics.bootstrap import Plan, holm
+from editing.metrics.bootstrap import Plan
 from editing.metrics.scores import Counts, Difference, headline_difference
+from editing.metrics.significance import holm
 from pipeline.core.config import Section
 from pipeline.core.errors import ConfigError
 
@@ -186,7 +187,10 @@ def row_of(run: Run) -> dict[str, Any]:
 
 
 def compare(runs: Sequence[Run], counts: Mapping[str, Counts], judge: str, plan: Plan) -> list[dict[str, Any]]:
-    """Every method against the best of its model and scenario: difference of headlines, interval, p corrected there."""
+    """Every method against the best of its model and scenario: difference of headlines, interval, p corrected.
+
+    The best was read off the same answers, so the correction is for all pairs of methods there.
+    """
     found = []
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
@@ -198,7 +202,8 @@ def compare(runs: Sequence[Run], counts: Mapping[str, Counts], judge: str, plan:
             difference = headline_difference(counts[best.key], counts[run.key], plan) if run is not best else None
             if difference is not None:
                 differences.append((run, difference))
-        corrected = holm([difference.p for _, difference in differences])
+        pairs = len(differences) * (len(differences) + 1) // 2
+        corrected = holm([difference.p for _, difference in differences], pairs)
         found += [
             {
                 "key": run.key,

@@ -15,7 +15,7 @@ from editing.patches.apply import Responder, applied
 from editing.patches.compose import converse
 from editing.patches.patch import Patch
 from editing.runner import code_sha256
-from editing.runs import read_run
+from editing.runs import read_record
 from editing.users import read_split
 from pipeline.core.config import Section
 from pipeline.core.errors import InputError
@@ -50,7 +50,7 @@ def ask_run(settings: MultiturnSettings, dataset: Path, run: Path, cache: Path) 
     Raises:
         InputError: the run, its patches, the data set or the distractors are missing or do not belong together.
     """
-    record = read_run(run)
+    record = read_record(run)
     answers: list[TurnAnswer] = []
     if settings.turns and record["status"] == "ok":
         answers = _ask_run(settings, record, dataset, run, cache)

@@ -12,7 +12,11 @@ from editing.judges.config import JudgeConfig
 from editing.judges.embedding import EmbeddingJudge
 from editing.judges.exact import ExactJudge
 from editing.judges.llm import identity, open_llm_judge
+from editing.metrics import degenerate
+from pipeline import embedding
+from pipeline.core import wording
 from pipeline.core.errors import ConfigError, unknown_name
+from pipeline.core.provenance import versions
 from pipeline.llm.config import LLMConfig
 
 
@@ -56,14 +60,24 @@ def load_judge(name: str, config: JudgeConfig, llm: LLMConfig | None = None) -> 
     return JUDGES[name](config, llm)
 
 
+RULES = (degenerate, wording, embedding)
+"""Modules elsewhere that verdicts depend on: what a repetition is, what equal words are, the sentence vectors."""
+
+
 def judge_sha256(name: str, config: JudgeConfig, llm: LLMConfig | None = None) -> str:
-    """What identifies a judge: its name, its settings, the code of the judges; for `llm` also model and rubrics."""
+    """What identifies a judge: its name, its settings, the code that verdicts depend on.
+
+    Also, of `embedding`, the version of the packaged weights, and of `llm`, model and rubrics.
+    """
     settings = {section: getattr(config, section).model_dump(mode="json") for section in ("exact", "embedding")}
-    used: object = settings if name == "embedding" else {name: settings.get(name)}
+    used: object = {name: settings.get(name)}
+    if name == "embedding":
+        used = [settings, versions(embedding.WEIGHTS_PACKAGE)]
     if name == "llm":
         used = identity(config.llm, _bound(llm))
     digest = hashlib.sha256(json.dumps([name, used], sort_keys=True).encode())
     folder = Path(__file__).parent
-    for path in sorted(p for end in ("*.py", "*.yaml", "*.txt", "embedding_head.json") for p in folder.glob(end)):
+    own = sorted(p for end in ("*.py", "*.yaml", "*.txt", "embedding_head.json") for p in folder.glob(end))
+    for path in (*own, *(Path(str(module.__file__)) for module in RULES)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

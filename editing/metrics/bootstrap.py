@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -85,29 +84,3 @@ def wilson(successes: float, trials: int, confidence: float) -> tuple[float, flo
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def two_sided_p(differences: Floats) -> float:
-    """Bootstrap p-value of the hypothesis that the difference is 0, from its draws; NaN draws are left out.
-
-    One is added to the counts on both sides, so that a finite number of draws never gives a p of 0.
-    """
-    known = differences[~np.isnan(differences)]
-    if not len(known):
-        return 1.0
-    below = (np.count_nonzero(known <= 0) + 1) / (len(known) + 1)
-    above = (np.count_nonzero(known >= 0) + 1) / (len(known) + 1)
-    return float(min(1.0, 2 * min(below, above)))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected by Holm's step-down procedure, in the given order.
-
-    Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
-    """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    corrected, running = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = running
-    return corrected

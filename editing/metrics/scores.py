@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editing.metrics.bootstrap import Floats, Plan, draws, harmonic, interval, shares, two_sided_p, wilson
+from editing.metrics.bootstrap import Floats, Plan, draws, harmonic, interval, shares, wilson
 from editing.metrics.estimate import Estimate
+from editing.metrics.significance import permutation_p, swaps
 from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Verdict
 
 KINDS: tuple[str, ...] = tuple(str(kind) for kind in (*TARGET_KINDS, *CONTROL_KINDS))
@@ -113,8 +114,11 @@ def kind_scores(counts: Counts, plan: Plan) -> KindScores:
 
 def headline_draws(counts: Counts, plan: Plan) -> Floats:
     """The headline and its bootstrap draws, shape (samples + 1,)."""
-    drawn = shares(draws(len(counts.users), plan), counts.right, counts.scored)
-    return harmonic(drawn[:, :N_TARGET].mean(axis=1), drawn[:, N_TARGET:].mean(axis=1))
+    return _headlines(shares(draws(len(counts.users), plan), counts.right, counts.scored))
+
+
+def _headlines(by_kind: Floats) -> Floats:
+    return harmonic(by_kind[:, :N_TARGET].mean(axis=1), by_kind[:, N_TARGET:].mean(axis=1))
 
 
 @dataclass(frozen=True)
@@ -128,21 +132,31 @@ class Difference:
     high: float
     """Upper end of its interval."""
     p: float
-    """Two-sided bootstrap p-value, not corrected."""
+    """Two-sided p-value of swapping users' results, not corrected."""
     users: int
     """Users both have."""
 
 
 def headline_difference(first: Counts, second: Counts, plan: Plan) -> Difference | None:
-    """Paired bootstrap of the headlines' difference; None without common users or without a headline."""
+    """The headlines' difference with its paired bootstrap and p-value; None without common users or a headline."""
     users = sorted(set(first.users) & set(second.users))
     if not users:
         return None
-    drawn = headline_draws(first.of_users(users), plan) - headline_draws(second.of_users(users), plan)
+    one, other = first.of_users(users), second.of_users(users)
+    drawn = headline_draws(one, plan) - headline_draws(other, plan)
     found = interval(drawn[1:], plan.confidence)
     if found is None or np.isnan(drawn[0]):
         return None
-    return Difference(float(drawn[0]), *found, two_sided_p(drawn[1:]), len(users))
+    return Difference(float(drawn[0]), *found, _p_value(one, other, plan), len(users))
+
+
+def _p_value(one: Counts, other: Counts, plan: Plan) -> float:
+    ways = swaps(len(one.users), plan.seed)
+    right, scored = ways @ (other.right - one.right), ways @ (other.scored - one.scored)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        after = _headlines((one.right.sum(axis=0) + right) / (one.scored.sum(axis=0) + scored))
+        before = _headlines((other.right.sum(axis=0) - right) / (other.scored.sum(axis=0) - scored))
+    return permutation_p(after - before)
 
 
 def _estimate(

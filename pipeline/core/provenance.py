@@ -18,6 +18,7 @@ from typing import Any
 
 CODE = ("pipeline", "editing", "prompts", "schemas")
 """Folders whose uncommitted changes make a result untraceable."""
+_HERE = Path(__file__).resolve()
 RUN_FORMAT = 1
 """Version of the run record's form."""
 
@@ -41,23 +42,37 @@ def dataset_sha256(dataset: Path) -> str:
     return sha256_tree(dataset / "data")
 
 
-def git_revision(folders: Sequence[str] = CODE) -> dict[str, Any]:
-    """`{"commit": hex or None, "dirty": bool or None}` of the working folder; None outside a Git checkout.
+def code_revision() -> dict[str, Any]:
+    """`{"commit": hex or None, "dirty": bool or None}` of this code, from wherever it is run; None outside Git.
 
-    Dirty means that tracked files below `folders` differ from the commit; by default code, prompts, schemas and method
-    settings. params.yaml does not count: every run record holds its settings.
+    Dirty means that tracked code, prompts, schemas or method settings differ from the commit. params.yaml does not
+    count: every run record holds its settings.
     """
+    root = _HERE.parents[2]
+    # An installed package may lie in the folder of another repository, which does not track it.
+    if _git(root, "ls-files", "--error-unmatch", "--", str(_HERE)) is None:
+        return {"commit": None, "dirty": None}
+    return git_revision(root, CODE)
 
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=20, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
 
-    commit = git("rev-parse", "HEAD")
-    status = git("status", "--porcelain", "--untracked-files=no", "--", *folders)
+def git_revision(checkout: Path, folders: Sequence[str]) -> dict[str, Any]:
+    """`{"commit": hex or None, "dirty": bool or None}` of a folder in a Git checkout; None outside of one.
+
+    Dirty means that tracked files below `folders` differ from the commit.
+    """
+    commit = _git(checkout, "rev-parse", "HEAD")
+    status = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", *folders)
     return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What a Git command in `folder` prints; None where it fails or there is no Git."""
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def cores() -> int:
@@ -105,7 +120,7 @@ def run_record(stage: str, config: Any, packages: tuple[str, ...] = ()) -> Itera
     record: dict[str, Any] = {
         "format": RUN_FORMAT,
         "stage": stage,
-        "code": git_revision(),
+        "code": code_revision(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "versions": versions("upqa", *packages),

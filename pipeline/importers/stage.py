@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from pipeline.core.provenance import git_revision, sha256_file, sha256_tree
+from pipeline.core.provenance import code_revision, sha256_file, sha256_tree
 from pipeline.core.records import Draft, Preference, Question, QuestionKind, Split
 from pipeline.core.tables import atomic_write, write_json, write_parquet
 from pipeline.importers import prefeval, upqa
@@ -115,7 +115,7 @@ def write(benchmark: Format, rows: Dataset, source: Path, out: Path) -> dict[str
         "name": TITLES[benchmark],
         "version": VERSION,
         "dataset_sha256": sha256_tree(out / "data"),
-        "code": git_revision(),
+        "code": code_revision(),
         "rows": {
             "preferences": {split: len(_of(rows.preferences, split)) for split in SPLITS},
             "questions": {split: len(_of(rows.questions, split)) for split in SPLITS},

@@ -55,7 +55,9 @@ def _revision_problems(manifest: Mapping[str, Any], revision: Mapping[str, Any])
     built, now = manifest["code"]["commit"], revision["commit"]
     if revision["dirty"] or now is None:
         found.append("the working tree has uncommitted changes (or is no Git checkout); commit them")
-    if manifest["code"]["dirty"] or built is None:
+    if built is None:
+        found.append(f"the release was built by code outside Git (an installed package?); run {REBUILD} in a checkout")
+    elif manifest["code"]["dirty"] is not False:
         found.append(f"the release was built from uncommitted code; commit, then run {REBUILD}")
     # Where dvc.lock is tracked, it can only be committed after the release is built.
     elif now is not None and built != now and _changed_files(built, now) != {"dvc.lock"}:
@@ -208,7 +210,7 @@ def publish(
     from pipeline.core.progress import console
     from pipeline.core.provenance import git_revision
 
-    found = problems(folder, git_revision((".",)))
+    found = problems(folder, git_revision(Path(), (".",)))
     if found:
         raise PublishError(f"{folder} cannot be published:\n" + "\n".join(f"  - {line}" for line in found))
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.core.config import read_yaml
 from pipeline.core.licenses import strictest, url
-from pipeline.core.provenance import dataset_sha256, git_revision, sha256_file
+from pipeline.core.provenance import code_revision, dataset_sha256, sha256_file
 from pipeline.core.records import content_id
 from pipeline.core.tables import atomic_write, write_json, write_parquet
 from pipeline.release.card import TABLES, card, licenses, parquet_path
@@ -68,7 +68,7 @@ def build(dataset: Dataset, background: Background, out: Path, config: ReleaseCo
         "version": config.version,
         "url": config.url,
         "dataset_sha256": rows_sha256,
-        "code": git_revision(),
+        "code": code_revision(),
         "dvc_revision": dvc_revision(LOCK),
         "rows": {
             name: {split: sum(row.split == split for row in rows) for split in SPLITS}

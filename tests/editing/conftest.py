@@ -11,6 +11,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from editing.lm.load import LM, build
 from editing.methods.base import Fact, Resources, User
+from editing.runner import Cell, EditSettings, run_cell
+from pipeline.core.config import load_section
+from pipeline.core.errors import UpqaError
 from pipeline.core.records import ClusterMember, Difficulty, Evidence, Preference, Provenance, Question, content_id
 from pipeline.core.tables import write_json, write_parquet
 
@@ -203,6 +206,20 @@ def release(tmp_path: Path) -> Path:
         write_parquet(folder / "data" / f"questions-{split}.parquet", rows, Question)
     write_json(folder / "manifest.json", {"name": "fixture"})
     return folder
+
+
+@pytest.fixture
+def fail_run(pytestconfig: pytest.Config) -> Callable[[Path, Path], None]:
+    """Runs a cell, whose checkpoint is nowhere, on a data set into a folder <model>/<method>."""
+
+    def run(dataset: Path, folder: Path) -> None:
+        settings = load_section(pytestconfig.rootpath / "params.yaml", "edit", EditSettings)
+        model, method = folder.parts[-2:]
+        settings = settings.model_copy(update={"checkpoints": {model: "/nowhere"}})
+        with pytest.raises(UpqaError):
+            run_cell(Cell(settings, model, method), dataset, folder, folder.parent / "cache")
+
+    return run
 
 
 @pytest.fixture

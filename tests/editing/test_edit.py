@@ -275,6 +275,19 @@ def test_a_run_that_cannot_start_leaves_a_record_that_says_failed(
     assert record["status"] == "failed" and "preferences-test.parquet" in record["error"]
 
 
+def test_an_error_nobody_foresaw_leaves_a_failed_record_and_is_raised(
+    settings: EditSettings, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(*_: Any) -> list[Patch]:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(Rome, "fit", fit)
+    with pytest.raises(RuntimeError, match="no such kernel"):
+        run(settings, "rome", release, tmp_path)
+    record = json.loads((tmp_path / "rome" / "run.json").read_text())
+    assert (record["status"], record["error"]) == ("failed", "RuntimeError: no such kernel")
+
+
 def test_an_unknown_model_or_method_is_refused_before_anything_is_loaded(settings: EditSettings) -> None:
     with pytest.raises(ConfigError, match="Did you mean 'tiny'"):
         Cell(settings, "tinny", "none")

@@ -138,6 +138,50 @@ def test_results_of_another_data_set_are_refused_before_anything_is_run(
 
 
 @pytest.mark.parametrize(
+    ("section", "change", "told"),
+    [
+        ("judge", {"seed": 7}, "judge_sha256"),
+        ("edit", {"scenario": "user"}, "scenario"),
+        ("edit", {"max_preferences": 3}, "questions_sha256"),
+    ],
+)
+def test_results_that_could_not_stand_in_one_table_are_refused_before_anything_is_run(
+    evaluate: Evaluate, checkpoint: Path, tmp_path: Path, section: str, change: dict[str, Any], told: str
+) -> None:
+    assert evaluate("--model", str(checkpoint), "--name", "before").exit_code == 0
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params[section] |= change
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    done = evaluate("--model", str(checkpoint))
+    assert done.exit_code == 1
+    assert f"before/none: its {told} would differ from the new results'" in done.stderr
+    assert not (tmp_path / "results" / "tiny-llama").exists()
+
+
+def test_results_that_were_not_judged_are_named_before_anything_is_run(
+    evaluate: Evaluate, checkpoint: Path, tmp_path: Path
+) -> None:
+    assert evaluate("--model", str(checkpoint), "--name", "before").exit_code == 0
+    (tmp_path / "results" / "before" / "none" / "scores.json").unlink()
+    done = evaluate("--model", str(checkpoint))
+    assert done.exit_code == 1
+    assert "not judged yet" in done.stderr
+    assert not (tmp_path / "results" / "tiny-llama").exists()
+
+
+def test_a_run_that_is_made_anew_may_be_of_another_protocol_and_judge(
+    evaluate: Evaluate, checkpoint: Path, tmp_path: Path
+) -> None:
+    assert evaluate("--model", str(checkpoint)).exit_code == 0
+    scores = tmp_path / "results" / "tiny-llama" / "none" / "scores.json"
+    scores.write_text(json.dumps(json.loads(scores.read_text()) | {"hashes": {}}))
+    record = scores.with_name("run.json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"protocol": 1}))
+    done = evaluate("--model", str(checkpoint))
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
     ("source", "name"),
     [
         ("you/checkpoint", "checkpoint"),

@@ -235,19 +235,24 @@ def test_answers_of_another_data_set_are_refused(run, tmp_path, config):
 
 
 def test_a_run_record_of_another_form_is_refused(run, tmp_path, config):
-    write_json(run / "run.json", {"status": "ok"})
-    with pytest.raises(InputError, match="without dataset_sha256, prompt_sha256"):
+    write_json(run / "run.json", {"status": "ok", "protocol": PROTOCOL_VERSION})
+    with pytest.raises(InputError, match=r"without code, model, method, dataset_sha256, .* cost; not a run record of"):
+        judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
+    record = {"status": "failed", "code": {"commit": None, "dirty": None}, "model": "m", "method": "rome"}
+    write_json(run / "run.json", record)
+    with pytest.raises(InputError, match=r"run\.json: model: [^;]*; not a run record of this version\.$"):
         judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
     (run / "run.json").write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):
         judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
 
 
-def test_a_failed_run_has_no_scores_and_no_verdicts(tmp_path, config):
-    made = made_up.write_dataset(tmp_path / "hub", 2, 1)
-    run = made_up.write_run(tmp_path / "r", tmp_path / "hub", made, "m", "rome", 1, status="failed", error="no memory")
+def test_a_failed_run_has_no_scores_and_no_verdicts(tmp_path, config, fail_run):
+    made_up.write_dataset(tmp_path / "hub", 2, 1)
+    run = tmp_path / "results" / "m" / "rome"
+    fail_run(tmp_path / "hub", run)
     scores = judge_run(tmp_path / "hub", run, config, tmp_path / "cache")
-    assert scores["judges"]["exact"]["headline"]["value"] is None
+    assert scores == {"judges": {}, "hashes": {}}
     assert list(read_parquet(run / "verdicts.parquet", Verdict)) == []
 
 

@@ -33,8 +33,8 @@ def add(tmp_path, judging):
     """Adds a judged run to tmp_path/results."""
     made = made_up.write_dataset(tmp_path / "hub", 8, 1)
 
-    def added(model, method, **changes):
-        run = made_up.write_run(tmp_path / "results", tmp_path / "hub", made, model, method, 1, **changes)
+    def added(model, method, of=slice(None), **changes):
+        run = made_up.write_run(tmp_path / "results", tmp_path / "hub", made[of], model, method, 1, **changes)
         judge_run(tmp_path / "hub", run, judging, tmp_path / "cache")
         return run
 
@@ -87,12 +87,30 @@ def test_dvc_shows_plots_and_columns_that_the_stage_writes(add, tmp_path, pytest
             assert all(column in row for row in json.loads((tmp_path / file).read_text())), column
 
 
-@pytest.mark.parametrize("name", ["dataset_sha256", "judge_sha256", "prompt_sha256"])
+@pytest.mark.parametrize("name", ["dataset_sha256", "judge_sha256", "prompt_sha256", "scenario"])
 def test_rows_that_differ_are_refused_by_name(add, tmp_path, name):
     add("m", "none")
     add("m", "rome")
     change_hash(add("m", "ft_m"), name, "f" * 64)
     with pytest.raises(InputError, match=rf"{name}.*these differ: m/ft_m \(ffff"):
+        check_comparable(read_runs(tmp_path / "results"))
+
+
+@pytest.mark.parametrize("model", ["m", "other"])
+def test_runs_that_were_asked_other_questions_are_refused_with_the_settings_to_mend(add, tmp_path, model):
+    add("m", "none")
+    add("m", "rome")
+    add(model, "ft_m", of=slice(0, 2))
+    with pytest.raises(
+        InputError, match=rf"questions_sha256.*differ: {model}/ft_m \([^)]*\)\. .* edit\.max_preferences"
+    ):
+        check_comparable(read_runs(tmp_path / "results"))
+
+
+def test_runs_on_another_split_are_refused(add, tmp_path):
+    for method, split in (("none", "test"), ("rome", "test"), ("ft_m", "validation")):
+        add("m", method, split=split)
+    with pytest.raises(InputError, match=r"questions_sha256.*these differ: m/ft_m .*edit\.split"):
         check_comparable(read_runs(tmp_path / "results"))
 
 
@@ -115,15 +133,18 @@ def test_results_of_an_older_protocol_are_refused_with_the_reason(add, tmp_path)
         board_of(tmp_path)
 
 
-def test_dirty_and_failed_runs_stand_apart_and_are_not_compared(add, tmp_path):
+def test_dirty_and_failed_runs_stand_apart_and_are_not_compared(add, tmp_path, fail_run):
     add("m", "none")
     add("m", "rome", **DIRTY)
-    add("m", "lora", status="failed", error="out of memory")
+    add("m", "ft_m", code={"commit": None, "dirty": None})
+    fail_run(tmp_path / "hub", tmp_path / "results" / "m" / "lora")
     board = board_of(tmp_path)
     assert [row["method"] for row in board["rows"]] == ["none"]
-    assert [row["method"] for row in board["dirty"]] == ["rome"]
-    assert board["failed"] == [{"model": "m", "method": "lora", "error": "out of memory"}]
+    assert {row["method"] for row in board["dirty"]} == {"rome", "ft_m"}
+    assert [(row["model"], row["method"]) for row in board["failed"]] == [("m", "lora")]
+    assert "/nowhere: not a checkpoint" in board["failed"][0]["error"]
     assert board["comparisons"] == []
+    assert "uncommitted changes or outside Git" in (tmp_path / "board" / "leaderboard.md").read_text()
 
 
 def test_every_method_is_compared_with_the_best_of_its_model(add, tmp_path):
@@ -132,6 +153,14 @@ def test_every_method_is_compared_with_the_best_of_its_model(add, tmp_path):
     comparisons = {c["method"]: c for c in board_of(tmp_path)["comparisons"]}
     assert set(comparisons) == {"none", "rome"}
     assert all(c["best"] == "in_context" and c["p_holm"] >= c["p"] and c["users"] == 4 for c in comparisons.values())
+
+
+def test_the_p_values_of_the_best_s_rivals_are_corrected_for_all_pairs(add, tmp_path):
+    for method in ("none", "in_context", "rome", "ft_m"):
+        add("m", method)
+    comparisons = sorted(board_of(tmp_path)["comparisons"], key=lambda c: c["p"])
+    assert comparisons[0]["p_holm"] == pytest.approx(min(1, 6 * comparisons[0]["p"]))
+    assert comparisons[0]["p"] >= 1 / 8, "swapping the results of four users gives no less"
 
 
 def test_runs_of_another_scenario_are_compared_among_themselves(add, tmp_path):

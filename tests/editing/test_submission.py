@@ -163,13 +163,48 @@ def test_a_run_record_that_asked_otherwise_than_its_scores_say_is_told(bundle, r
     assert line.startswith("decoding_sha256: the bundle has ")
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda record: record.pop("model"), "run.json: without model; not a run record"),
+        (lambda record: record.pop("scenario"), "run.json: without scenario; not a run record"),
+        (lambda record: record.update(model="m"), "run.json: model: "),
+        (lambda record: record.update(seeds=3), "run.json: seeds: "),
+        (lambda record: record.update(counts={}), "run.json: without counts.preferences; not a run record"),
+        (lambda record: record.update(status="failed"), "run.json: the run failed (no reason given)"),
+        (lambda record: record.pop("config"), "run.json: config"),
+        (lambda record: record["config"].update(scenario="singel"), "Unknown scenario 'singel'. Did you mean 'single'"),
+        (lambda record: record["scenario"].update(name="user"), "run.json: its split or scenario is not that of"),
+        (lambda record: record.update(split="train"), "run.json: its split or scenario is not that of"),
+    ],
+)
+def test_a_run_record_that_is_none_or_contradicts_itself_is_told_in_one_line(
+    bundle, run, tmp_path, config, change, told
+):
+    record = json.loads((run / "run.json").read_text())
+    change(record)
+    changed = replaced(bundle, {"run.json": json.dumps(record).encode()}, consistent=True)
+    (line,) = check_bundle(changed, tmp_path / "hub", config).differences
+    assert told in line and "\n" not in line
+
+
+def test_a_bundle_that_says_it_was_asked_other_questions_is_told(bundle, tmp_path, config):
+    with zipfile.ZipFile(bundle) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    manifest["hashes"]["questions_sha256"] = "f" * 64
+    changed = replaced(bundle, {"manifest.json": json.dumps(manifest).encode()}, consistent=True)
+    (line,) = check_bundle(changed, tmp_path / "hub", config).differences
+    assert line.startswith("questions_sha256: the bundle has ffff")
+
+
 def test_the_verdicts_of_a_judge_behind_an_endpoint_are_left_unchecked_and_that_is_said(run, tmp_path, config):
     from editing.judging import hashes
 
     scores = json.loads((run / "scores.json").read_text())
     scores["judges"] = {"llm": {**scores["judges"]["exact"], "sha256": "a" * 64}, **scores["judges"]}
     identities = {name: found["sha256"] for name, found in scores["judges"].items()}
-    scores["hashes"] = hashes(json.loads((run / "run.json").read_text()), config, identities)
+    asked = [answer.question_id for answer in read_parquet(run / "answers.parquet", Answer)]
+    scores["hashes"] = hashes(json.loads((run / "run.json").read_text()), asked, config, identities)
     write_json(run / "scores.json", scores)
     verdicts = list(read_parquet(run / "verdicts.parquet", Verdict))
     asked = [v.model_copy(update={"judge": "llm", "verdict": "incorrect"}) for v in verdicts]

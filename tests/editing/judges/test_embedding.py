@@ -1,3 +1,4 @@
+import ast
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,34 @@ def test_other_weights_are_another_judge(config, monkeypatch, tmp_path):
     head.write_text(head.read_text().replace('"bias": ', '"bias": 1'))
     monkeypatch.setattr(registry, "__file__", str(folder / "registry.py"))
     assert judge_sha256("embedding", config) != before
+
+
+@pytest.mark.parametrize("module", registry.RULES, ids=lambda module: module.__name__)
+def test_other_rules_that_verdicts_depend_on_are_another_judge(config, monkeypatch, tmp_path, module):
+    before = judge_sha256("exact", config)
+    changed = tmp_path / Path(module.__file__).name
+    changed.write_text(Path(module.__file__).read_text() + "\n# changed\n")
+    monkeypatch.setattr(module, "__file__", str(changed))
+    assert judge_sha256("exact", config) != before
+
+
+def test_other_packaged_weights_are_another_embedding_judge_and_the_same_exact_one(config, monkeypatch):
+    before = {name: judge_sha256(name, config) for name in ("exact", "embedding")}
+    monkeypatch.setattr(registry, "versions", lambda *packages: dict.fromkeys(packages, "0"))
+    assert judge_sha256("exact", config) == before["exact"]
+    assert judge_sha256("embedding", config) != before["embedding"]
+
+
+def test_whatever_the_judges_import_for_their_verdicts_is_a_part_of_what_identifies_them():
+    covered = {module.__name__ for module in registry.RULES}
+    aside = ("editing.judges", "pipeline.core.records", "pipeline.core.errors", "pipeline.core.config", "pipeline.llm")
+    used = set()
+    for path in Path(registry.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and path.name != "registry.py":
+                used.add(node.module)
+    ours = {name for name in used if name.startswith(("editing.", "pipeline.")) and not name.startswith(aside)}
+    assert ours <= covered
 
 
 def test_a_verdict_does_not_depend_on_what_is_judged_with_it(config):

@@ -81,6 +81,33 @@ def test_a_clear_difference_is_significant_and_has_the_right_sign():
     assert difference.p < 0.01
 
 
+@pytest.mark.parametrize(("users", "least"), [(1, 1), (4, 1 / 8), (6, 1 / 32)])
+def test_the_p_value_of_few_users_is_not_below_what_swapping_their_results_can_reach(users, least):
+    good, bad = run_of(users, lambda u, kind: True), run_of(users, lambda u, kind: False)
+    assert headline_difference(good, bad, PLAN).p == least
+
+
+def test_users_with_equal_results_tell_nothing_about_a_difference():
+    good, other = run_of(12, lambda u, kind: True), run_of(12, lambda u, kind: u > 2)
+    assert headline_difference(good, other, PLAN).p == 1 / 4
+
+
+def test_the_p_value_does_not_depend_on_which_method_stands_first():
+    first, second = run_of(9, lambda u, kind: u % 3 == 0), run_of(9, lambda u, kind: u % 2 == 0)
+    assert headline_difference(first, second, PLAN).p == headline_difference(second, first, PLAN).p < 1
+
+
+def test_a_swap_that_leaves_a_kind_without_answers_speaks_against_significance():
+    # Of the first kind each method has a scored answer of one user alone, so that half of the swaps give no headline.
+    def seen(own, right):
+        return count(
+            ((f"u{u}", kind, right if kind != KINDS[0] or u == own else None) for u in range(8) for kind in KINDS),
+            KINDS,
+        )
+
+    assert headline_difference(seen(0, True), seen(1, False), PLAN).p >= 1 / 2
+
+
 def test_only_common_users_are_compared():
     first = run_of(10, lambda u, kind: True)
     second = count(((f"u{u}", kind, True) for u in range(5, 20) for kind in KINDS), KINDS)

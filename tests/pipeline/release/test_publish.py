@@ -100,6 +100,7 @@ def test_a_sound_release_has_no_problem(tmp_path: Path, written: Write) -> None:
         ({}, {"commit": "a", "dirty": True}, "uncommitted changes"),
         ({}, {"commit": None, "dirty": None}, "uncommitted changes"),
         ({"code": {"commit": "a", "dirty": True}}, CLEAN, f"built from uncommitted code; commit, then run {REBUILD}"),
+        ({"code": {"commit": None, "dirty": None}}, CLEAN, "built by code outside Git"),
         ({"fields": {"license": "unknown"}}, CLEAN, "1 rows carry the licence `unknown`"),
         ({"fields": {"license": "Some-New-License"}}, CLEAN, "1 rows carry the licence `Some-New-License`"),
         ({"fields": {"license": "LicenseRef-LMSYS-Chat-1M"}}, CLEAN, "under which nothing may be published"),
