@@ -13,7 +13,7 @@ class DropReason(StrEnum):
     UNLIKELY = "unlikely"
     """The detector's probability is below the threshold."""
     SENSITIVE = "sensitive"
-    """Touches a sensitive category and `mine.sensitive` is drop."""
+    """Touches a sensitive category and `mine.sensitive` is drop; of a query also where it is tag."""
     UNRESOLVED_REFERENCE = "unresolved_reference"
     """Speaks of "it", "this" or "the second one" and does not stand alone."""
     MOSTLY_REDACTED = "mostly_redacted"

@@ -169,7 +169,18 @@ def test_sensitive_statements_are_tagged_kept_or_dropped(
 ) -> None:
     statements, _, dropped, _ = mined(corpus, tmp_path, sensitive=mode, statement_threshold=0.1)
     assert [row.sensitive for row in statements if "diabetes" in row.text] == tags
-    assert ("sensitive" in [row.reason for row in dropped]) == (mode == "drop")
+    of_sensitive = [json.loads(row.row)["kind"] for row in dropped if row.reason == "sensitive"]
+    assert ("statement" in of_sensitive) == (mode == "drop")
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("tag", False), ("keep", True), ("drop", False)])
+def test_a_sensitive_query_is_kept_only_where_everything_is(
+    corpus: Path, tmp_path: Path, mode: str, kept: bool
+) -> None:
+    _, queries, dropped, _ = mined(corpus, tmp_path, sensitive=mode, query_threshold=0.0)
+    assert any("diabetes" in row.text for row in queries) == kept
+    of_queries = [json.loads(row.row) for row in dropped if row.reason == "sensitive"]
+    assert any(row["kind"] == "query" and "diabetes" in row["text"] for row in of_queries) != kept
 
 
 def test_conversations_in_other_languages_are_dropped_with_the_language(corpus: Path, tmp_path: Path) -> None:
