@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import string
+from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -53,6 +54,10 @@ HARMLESS = (
     "I am Senior Engineer at a bank and I love Sherlock Holmes.",
     "I read docs.python.org and asp.net pages every day.",
     "The song is 3:45 long and was number 1 for 12 weeks in 1984.",
+    "The call is on 23/02/2023 09:40, the next one on 2023-03-14 16:05:12.",
+    "My docker container 481920573316 stops after a minute.",
+    "I import @mui/material and @babel/preset-env in my app.",
+    "Write a poem about my friend Tensorflow and his layers.",
 )
 
 
@@ -142,7 +147,8 @@ def url(draw: random.Random) -> str:
         "https://github.com/{}/notes",
         "http://x.example.org/?u={}",
     )
-    return draw.choice((*forms, "facebook.com/{}", "https://docs.example.com/d/{}/edit#x")).format(user)
+    more = ("facebook.com/{}", "https://docs.example.com/d/{}/edit#x", "blog.example.com.au/users/{}", "linktr.ee/{}")
+    return draw.choice((*forms, *more, "{}.substack.com", "https://{}.github.io")).format(user)
 
 
 def secret(draw: random.Random) -> str:
@@ -166,6 +172,16 @@ def secret(draw: random.Random) -> str:
     )
 
 
+def announced_secret(draw: random.Random) -> str:
+    """A key that only the words before it give away: 40 characters in base64."""
+    return "".join(draw.choice(string.ascii_letters + string.digits + "+/") for _ in range(40))
+
+
+def password(draw: random.Random) -> str:
+    """A password of plain words."""
+    return f"{draw.choice(LAST)}{draw.choice(FIRST)}".lower()
+
+
 def account(draw: random.Random) -> str:
     """A long number of a customer, passport or order."""
     return pattern(
@@ -176,11 +192,16 @@ def account(draw: random.Random) -> str:
 
 def address(draw: random.Random) -> str:
     """A street with a house number."""
-    plain = f"{draw.randint(1, 2400)} {draw.choice(STREETS)}"
+    plain = f"{draw.randint(1, 2400)}{draw.choice(['', '', '', 'A', 'b'])} {draw.choice(STREETS)}"
     german = f"{draw.choice(['Lindenstraße', 'Am Marktplatz', 'Goetheweg', 'Lange Gasse'])} {draw.randint(1, 200)}"
     french = f"{draw.randint(1, 90)} rue de la {draw.choice(['Paix', 'Gare', 'République'])}"
+    spanish = f"{draw.choice(['Calle', 'calle', 'Avenida'])} {draw.choice(['Mayor', 'Real'])} {draw.randint(1, 90)}"
+    lower = f"{draw.randint(1, 900)} {draw.choice(['elm street', 'old oak road', 'garden lane'])}"
     return draw.choice(
-        [plain, f"{plain}, Apt {draw.randint(1, 40)}", f"{plain}, {draw.choice(CITIES)}", german, french]
+        [
+            *(plain, f"{plain}, Apt {draw.randint(1, 40)}", f"{plain}, {draw.choice(CITIES)}"),
+            *(german, french, spanish, lower),
+        ]
     )
 
 
@@ -195,16 +216,23 @@ def person(draw: random.Random) -> str:
     return f"{draw.choice(FIRST)} {draw.choice(LAST)}" if draw.random() < 0.6 else draw.choice(FIRST)
 
 
-MAKERS: dict[Identifier, tuple[Callable[[random.Random], str], tuple[str, ...]]] = {
-    Identifier.EMAIL: (email, NEUTRAL),
-    Identifier.URL: (url, NEUTRAL),
-    Identifier.SECRET: (secret, NEUTRAL),
-    Identifier.IBAN: (iban, NEUTRAL),
-    Identifier.CARD: (card, NEUTRAL),
-    Identifier.SSN: (ssn, NEUTRAL),
-    Identifier.IP: (ip_address, NEUTRAL),
-    Identifier.PHONE: (phone, (*NEUTRAL, "Call me on {} after six.", "my number is {}.", "WhatsApp {} please")),
-    Identifier.ACCOUNT: (
+MAKERS: tuple[tuple[Identifier, Callable[[random.Random], str], tuple[str, ...]], ...] = (
+    (Identifier.EMAIL, email, NEUTRAL),
+    (Identifier.URL, url, NEUTRAL),
+    (Identifier.SECRET, secret, NEUTRAL),
+    (
+        Identifier.SECRET,
+        announced_secret,
+        ("My AWS secret access key is {}", "aws_secret_access_key = {}", "send Authorization: Bearer {} with it"),
+    ),
+    (Identifier.SECRET, password, ("password: {}", "My mail has the login ann and the password: {}")),
+    (Identifier.IBAN, iban, NEUTRAL),
+    (Identifier.CARD, card, NEUTRAL),
+    (Identifier.SSN, ssn, NEUTRAL),
+    (Identifier.IP, ip_address, NEUTRAL),
+    (Identifier.PHONE, phone, (*NEUTRAL, "Call me on {} after six.", "my number is {}.", "WhatsApp {} please")),
+    (
+        Identifier.ACCOUNT,
         account,
         (
             "My account number is {}.",
@@ -214,12 +242,13 @@ MAKERS: dict[Identifier, tuple[Callable[[random.Random], str], tuple[str, ...]]]
             "policy {} ends in May",
         ),
     ),
-    Identifier.ADDRESS: (
+    (
+        Identifier.ADDRESS,
         address,
         ("I live at {}.", "Send it to {} please.", "My shop is at {} and it is small.", "{}"),
     ),
-    Identifier.HANDLE: (handle, ("I'm {} on there.", "follow {} for more", "{} is my account", "ask {}")),
-}
+    (Identifier.HANDLE, handle, ("I'm {} on there.", "follow {} for more", "{} is my account", "ask {}")),
+)
 """Structured types: how to make one, and the sentences it is planted into."""
 PERSON_FRAMES = (
     "My name is {} and I paint.",
@@ -232,11 +261,15 @@ PERSON_FRAMES = (
     "I see Dr. {} every month.",
     "It was {} who taught me to sail.",
     "Write a birthday poem for {}.",
+    "I have a neighbour, her name is {}.",
+    "our daughter {} plays the flute",
+    "My boss is {} and I like the work.",
+    "A toast to my wife of 12 years, {}.",
 )
 
 
 def planted(kind: Identifier, maker: Callable[[random.Random], str], frames: tuple[str, ...]) -> list[Planted]:
-    """EACH sentences with one identifier of `kind`."""
+    """EACH sentences with one identifier of `kind`, made by `maker`."""
     draw = random.Random(f"{SEED}/{kind}")
     found = []
     for number in range(EACH):
@@ -260,7 +293,9 @@ def needless(one: Planted) -> tuple[int, int]:
 
 def main() -> None:
     """Measure and write benchmarks/results/pii.json."""
-    structured = {kind: planted(kind, *made) for kind, made in MAKERS.items()}
+    structured: dict[Identifier, list[Planted]] = defaultdict(list)
+    for kind, maker, frames in MAKERS:
+        structured[kind] += planted(kind, maker, frames)
     persons = planted(Identifier.PERSON, person, PERSON_FRAMES)
     by_type = {kind.value: sum(map(covered, rows)) / len(rows) for kind, rows in structured.items()}
     everything = [one for rows in structured.values() for one in rows]
@@ -277,7 +312,9 @@ def main() -> None:
     claims = [
         Claim("pii.recall_structured", recall, "share", None, None, len(everything), "planted identifiers", extra),
         Claim("pii.precision", precision, "share", None, None, total, "redactions that touch a planted identifier"),
-        Claim("pii.recall_person", person_recall, "share", None, None, len(persons), "names, two of ten frames bare"),
+        Claim(
+            "pii.recall_person", person_recall, "share", None, None, len(persons), "names, two of fourteen frames bare"
+        ),
     ]
     write("pii", "python -m benchmarks.pii", claims)
 

@@ -23,7 +23,8 @@ class MineSettings(Section):
     languages: tuple[str, ...]
     """BCP-47 languages to keep; the patterns of the detector are English."""
     sensitive: Literal["drop", "tag", "keep"]
-    """Statements on health, religion, sexuality, politics: drop them, tag them, or keep them without a tag."""
+    """Sentences on health, religion, sexuality, politics. drop: none becomes a row; tag: statements are tagged, queries
+    (they bear no tag) dropped; keep: all are kept without a tag."""
     statement_threshold: float = Field(ge=0, le=1)
     """Least probability of a statement."""
     query_threshold: float = Field(ge=0, le=1)

@@ -213,17 +213,19 @@ def _judge(one: Sighting, probability: float, settings: MineSettings) -> Waiting
         return _drop(one, redacted, DropReason.UNLIKELY, f"{probability:.4f} < {threshold}")
     if mostly_redacted(redacted.text):
         return _drop(one, redacted, DropReason.MOSTLY_REDACTED, redacted.text)
-    if one.candidate.kind == "query":
+    sensitive = sensitive_categories(redacted.text)
+    is_query = one.candidate.kind == "query"
+    # A query bears no tag and is asked in the name of other users as well, so `tag` does not let it through either.
+    if sensitive and (settings.sensitive == "drop" or (is_query and settings.sensitive == "tag")):
+        return _drop(one, redacted, DropReason.SENSITIVE, ", ".join(sensitive))
+    if is_query:
         if not asks_alone(redacted.text):
             return _drop(one, redacted, DropReason.UNRESOLVED_REFERENCE, redacted.text)
         return lambda topic: _query(one, redacted, probability, topic)
-    return _statement(one, redacted, probability, settings)
+    return _statement(one, redacted, probability, sensitive if settings.sensitive == "tag" else ())
 
 
-def _statement(one: Sighting, redacted: Redacted, probability: float, settings: MineSettings) -> Waiting | Dropped:
-    sensitive = sensitive_categories(redacted.text)
-    if sensitive and settings.sensitive == "drop":
-        return _drop(one, redacted, DropReason.SENSITIVE, ", ".join(sensitive))
+def _statement(one: Sighting, redacted: Redacted, probability: float, sensitive: tuple[str, ...]) -> Waiting | Dropped:
     alone = self_contained(redacted.text)
     if alone is None:
         return _drop(one, redacted, DropReason.UNRESOLVED_REFERENCE, redacted.text)
@@ -235,7 +237,7 @@ def _statement(one: Sighting, redacted: Redacted, probability: float, settings: 
         self_contained=alone,
         family=family,
         confidence=probability,
-        sensitive=sensitive if settings.sensitive == "tag" else (),
+        sensitive=sensitive,
         language=one.origin.language,
         license=one.origin.license,
         redactions=redacted.log,

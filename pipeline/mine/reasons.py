@@ -13,7 +13,7 @@ class DropReason(StrEnum):
     UNLIKELY = "unlikely"
     """The detector's probability is below the threshold."""
     SENSITIVE = "sensitive"
-    """Touches a sensitive category and `mine.sensitive` is drop."""
+    """Touches a sensitive category and `mine.sensitive` is drop; of a query also where it is tag."""
     UNRESOLVED_REFERENCE = "unresolved_reference"
     """Does not stand alone: speaks of "it" or "the second one", or asks something, or says nothing of its user."""
     MOSTLY_REDACTED = "mostly_redacted"

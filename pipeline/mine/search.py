@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from pipeline.core.errors import InputError, UpqaError
+from pipeline.core.licenses import may_publish
 from pipeline.core.provenance import peak_memory_mb
 from pipeline.core.records import Conversation
 from pipeline.mine.config import MineSettings
@@ -57,7 +59,7 @@ def previews(settings: MineSettings) -> Iterator[str]:
         if first is None:
             raise InputError(f"{card.name}: no conversation in it; {source.report.summary()}.")
         where = chosen.path or card.hub_id or card.url
-        passed_on = "may" if chosen.license or card.may_redistribute else "may not"
+        passed_on = "may" if may_publish(first.license) else "may not"
         yield f"{card.name}: {where}, licence {first.license}, rows {passed_on} be passed on, first {first.source_id}"
 
 
@@ -126,6 +128,15 @@ def _search(pipe: Connection, settings: MineSettings, salt: str, store: ShardSto
         return  # the run has ended without us
     except UpqaError as error:
         pipe.send(error)
+    except Exception as error:  # a fault of the program; without a word it would look like a want of memory
+        traceback.print_exc()
+        pipe.send(
+            UpqaError(
+                f"mine: reading {chosen.name} failed in shard {number} ({type(error).__name__}: {error}); the trace "
+                "above says where. Report it, or leave this source out; finished shards are kept."
+            )
+        )
+        raise SystemExit(1) from error
 
 
 def _next(conversations: Iterator[Conversation], number: int, settings: MineSettings, store: ShardStore) -> Searched:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +27,10 @@ R = TypeVar("R", Statement, Query)
 _PACKAGE = Path(__file__).parents[1]
 _CODE = tuple(_PACKAGE / name for name in ("mine", "sources", "core"))
 _SUFFIXES = {".py", ".yaml", ".npz"}
+_MARKER = ".upqa-mine-shards"
+"""File in every folder that this module made: only such folders are ever removed."""
+ABANDONED_AFTER_S = 7 * 24 * 3600
+"""Seconds without a new shard after which the folder of another run counts as left behind."""
 _FILES: Mapping[type[Statement] | type[Query], str] = MappingProxyType({Statement: "statements", Query: "queries"})
 
 
@@ -83,16 +89,31 @@ class ShardStore:
 
 
 def open_store(cache: Path, settings: MineSettings) -> ShardStore:
-    """The store of the run with these settings, this code and these input files; stores of other runs are removed."""
+    """The store of the run with these settings, this code and these input files.
+
+    Runs with other settings may share `cache`. What one of them left behind is removed a week after its last shard;
+    nothing else in `cache` is touched.
+    """
     fingerprint = _fingerprint(settings)
-    for other in cache.glob("*"):
-        if other.name != fingerprint:
+    for marker in cache.glob(f"*/{_MARKER}"):
+        other = marker.parent
+        if other.name != fingerprint and _abandoned(other):
             shutil.rmtree(other, ignore_errors=True)
     root = cache / fingerprint
     root.mkdir(parents=True, exist_ok=True)
+    (root / _MARKER).touch()
     for partial in root.glob("partial-*"):
         shutil.rmtree(partial, ignore_errors=True)
     return ShardStore(root)
+
+
+def _abandoned(folder: Path) -> bool:
+    """Whether `folder` bears a name that this module gives, and got no shard for long."""
+    try:
+        last_shard = folder.stat().st_mtime
+    except FileNotFoundError:  # its run is complete and has just removed it
+        return False
+    return bool(re.fullmatch("[0-9a-f]{16}", folder.name)) and time.time() - last_shard > ABANDONED_AFTER_S
 
 
 def _fingerprint(settings: MineSettings) -> str:

@@ -40,7 +40,7 @@ class SourceSettings(Section):
     strict: bool
     """Whether a damaged record or a cut-off file is an error (true) or is reported and passed over (false)."""
     license: str | None
-    """SPDX id of your own files; null: the licence on the card."""
+    """SPDX id of your own files, where a row states none; null for every other source, whose card names its licence."""
     max_conversations: int | None
     """Stop after this many conversations; null: read all."""
 
@@ -80,7 +80,16 @@ class Source(ABC):
     card: ClassVar[SourceCard]
 
     def __init__(self, settings: SourceSettings, salt: str) -> None:
-        """A source that has read nothing yet; `salt` goes into every user id."""
+        """A source that has read nothing yet; `salt` goes into every user id.
+
+        Raises:
+            InputError: `settings` give a licence to a corpus that has its own.
+        """
+        if settings.license is not None and not self.card.brought_by_the_user:
+            raise InputError(
+                f"mine.sources: {self.card.name}: `license: {settings.license}` cannot be set, for the licence of this "
+                f"corpus is {self.card.license}. Set license: null; your own files are read by the source `jsonl`."
+            )
         self.settings = settings
         self.report = ReadReport()
         self._salt = salt
@@ -90,8 +99,8 @@ class Source(ABC):
         """The conversations in the order of the corpus, one in memory at a time.
 
         Raises:
-            InputError: a file is missing, not UTF-8, not the expected format; with `strict` also when a record is
-                damaged or the file is cut off. The message names file, byte and record.
+            InputError: a file is missing, cannot be read, is not UTF-8, not the expected format; with `strict` also
+                when a record is damaged or the file is cut off. The message names file, byte and record.
         """
 
     def user_id(self, key: str) -> str:
@@ -99,7 +108,7 @@ class Source(ABC):
         return hashlib.sha256(f"{self._salt}\0{self.card.name}\0{key}".encode("utf-8", "replace")).hexdigest()[:16]
 
     def license(self) -> str:
-        """SPDX id for the rows: the setting where it is given, else the card's."""
+        """SPDX id for rows that state none: the setting where it is given, else the card's."""
         return self.settings.license or self.card.license
 
     def skip(self, problem: str, where: str) -> None:
@@ -129,12 +138,22 @@ class Source(ABC):
         self.report.damage = damage
 
     def counted(self, conversations: Iterator[Conversation]) -> Iterator[Conversation]:
-        """`conversations`, counted in the report and stopped at `max_conversations`."""
-        for conversation in conversations:
-            if self.report.conversations == self.settings.max_conversations:
-                return
-            self.report.conversations += 1
-            yield conversation
+        """`conversations`, counted in the report and stopped at `max_conversations`.
+
+        Raises:
+            InputError: the disk does not give a file out.
+        """
+        try:
+            for conversation in conversations:
+                if self.report.conversations == self.settings.max_conversations:
+                    return
+                self.report.conversations += 1
+                yield conversation
+        except OSError as error:  # its text names the file
+            raise InputError(
+                f"{self.card.name}: cannot be read after {self.report.conversations} conversations ({error}). "
+                "Check that the file is there and may be read, and the disk it lies on."
+            ) from error
 
 
 def turns_from(messages: object, role_key: str, text_key: str) -> tuple[Turn, ...]:

@@ -7,6 +7,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.core.licenses import may_publish
+
 
 class SourceCard(BaseModel):
     """Declaration of one corpus; the table of sources in docs/adding-a-source.md is written from these cards."""
@@ -24,9 +26,8 @@ class SourceCard(BaseModel):
     revision: str | None
     """Pinned version: the 40-hex Git revision of a Hub dataset, or the sha256 of the file from `url`."""
     license: str
-    """SPDX id of the corpus licence, or "unknown"."""
-    may_redistribute: bool
-    """Whether rows may be published, as far as the licence says."""
+    """SPDX id of the corpus licence, or "unknown". It alone decides whether rows may be published: where something
+    else forbids it, name a LicenseRef of `pipeline.core.licenses.NOT_PASSED_ON`."""
     citation: str
     """BibTeX of the work to cite, or one line of attribution; empty where there is none."""
     languages: tuple[str, ...]
@@ -35,6 +36,16 @@ class SourceCard(BaseModel):
     """When the conversations took place, as far as known."""
     consent: str
     """What the speakers agreed to and which personal data to expect."""
+
+    @property
+    def may_redistribute(self) -> bool:
+        """Whether rows may be published, as far as the licence says; files that the user brings may state their own."""
+        return may_publish(self.license)
+
+    @property
+    def brought_by_the_user(self) -> bool:
+        """Whether the corpus is files that the user brings, so that its licence is theirs to state."""
+        return self.hub_id is None and self.url is None
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:

@@ -33,7 +33,6 @@ class ChitChat(JsonFiles):
         url="https://pypi.org/project/chitchat-dataset/0.9.0/",
         revision="d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a",
         license="MIT",
-        may_redistribute=True,
         citation="Myers, Etchart and Fulda, Conversational Scaffolding: An Analogy-Based Approach to Response "
         "Prioritization in Open-Domain Dialogs, 2020 (myers2020conversational)",
         languages=("en",),

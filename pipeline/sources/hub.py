@@ -96,19 +96,25 @@ class HubSource(Source):
 
     def _streamed(self) -> Iterator[Row]:
         import datasets
+        import pyarrow as pa
         from datasets.exceptions import DatasetsError
+        from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
         name = f"{self.card.hub_id}@{self.card.revision}"
+        number = 0
         try:
             rows = datasets.load_dataset(
                 self.card.hub_id, revision=self.card.revision, split=self.split, streaming=True
             )
-            for number, value in enumerate(rows):
+            for value in rows:
                 yield Row(f"{name}: row {number}", value)
-        except (OSError, DatasetsError) as error:
+                number += 1
+        # A connection that breaks is an HTTPError of the Hub's client, which is no OSError.
+        except (OSError, DatasetsError, HTTPError, pa.ArrowException) as error:
             raise InputError(
-                f"{name}: the Hub does not give it out ({error}). Check the network; for a gated dataset accept its "
-                "terms on its page and run `hf auth login`; or download it and set `path` on the source."
+                f"{name}: the Hub does not give it out after {number} rows ({type(error).__name__}: {error}). Check "
+                "the network; for a gated dataset accept its terms on its page and run `hf auth login`; or download it "
+                "and set `path` on the source."
             ) from error
 
 
@@ -122,25 +128,34 @@ def _jsonl(path: Path) -> Iterator[Any]:
 def _object(line: bytes) -> Any:
     try:
         value = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         return BadRecord(f"malformed JSON: {error}")
     return value if isinstance(value, dict) else BadRecord("not an object")
 
 
-def _parquet(path: Path) -> Iterator[Any]:
+def parquet_rows(path: Path) -> Iterator[Any]:
+    """The rows of a Parquet file, a batch in memory at a time.
+
+    Raises:
+        InputError: it is no Parquet file, or damaged; the message names the file and the last row that was whole.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    number = 0
     try:
-        parquet = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a Parquet file ({error}).") from error
-    with parquet:
-        for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
-            yield from batch.to_pylist()
+        with pq.ParquetFile(path) as parquet:
+            for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
+                for row in batch.to_pylist():
+                    yield row
+                    number += 1
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: not a Parquet file, or damaged after row {number} ({error}). Download or write it again."
+        ) from error
 
 
-_READERS = {".parquet": _parquet, ".jsonl": _jsonl}
+_READERS = {".parquet": parquet_rows, ".jsonl": _jsonl}
 
 
 def required(row: Mapping[str, Any], name: str) -> str:

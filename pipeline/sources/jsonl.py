@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,16 +12,16 @@ from pipeline.core.errors import ConfigError, InputError
 from pipeline.core.records import Conversation, content_id
 from pipeline.sources.base import BadRecord, Source, turns_from
 from pipeline.sources.card import SourceCard
+from pipeline.sources.hub import parquet_rows
 
 SUFFIXES = (".jsonl", ".ndjson", ".parquet")
-_BATCH_ROWS = 256
 
 
 class Jsonl(Source):
     """One conversation a row: `{"messages": [{"role": "user", "content": ...}, ...]}`.
 
     Optional fields: `id` (else a hash of the messages), `user` (the user key; else the conversation), `language`,
-    `license`, `timestamp`.
+    `license`, `timestamp`. An `id` may name somebody, so rows carry `conversation_key` of it.
     """
 
     card = SourceCard(
@@ -30,7 +31,6 @@ class Jsonl(Source):
         url=None,
         revision=None,
         license="unknown",
-        may_redistribute=False,
         citation="",
         languages=("und",),
         collected="unknown",
@@ -43,8 +43,7 @@ class Jsonl(Source):
 
     def _conversations(self) -> Iterator[Conversation]:
         for path in self._files():
-            rows = _parquet_rows(path) if path.suffix == ".parquet" else self._lines(path)
-            for where, value in rows:
+            for where, value in _records(path) if path.suffix == ".parquet" else self._lines(path):
                 try:
                     yield self._conversation(value)
                 except BadRecord as problem:
@@ -90,7 +89,7 @@ class Jsonl(Source):
         key = str(value.get("id") or content_id(self.card.name, [turn.model_dump() for turn in turns]))
         return Conversation(
             source=self.card.name,
-            source_id=key,
+            source_id=conversation_key(self._salt, key),
             user_id=self.user_id(str(value.get("user") or key)),
             turns=turns,
             language=_string(value, "language"),
@@ -99,24 +98,18 @@ class Jsonl(Source):
         )
 
 
+def conversation_key(salt: str, id: str) -> str:
+    """What evidence holds for the conversation with this `id`, under this `mine.user_salt`: 16 hex digits."""
+    return hashlib.sha256(f"{salt}\0conversation\0{id}".encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _records(path: Path) -> Iterator[tuple[str, Any]]:
+    for number, row in enumerate(parquet_rows(path)):
+        yield f"{path}: record {number}", row
+
+
 def _string(value: Mapping[str, Any], name: str) -> str | None:
     found = value.get(name)
     if found is not None and not isinstance(found, str):
         raise BadRecord(f"`{name}` is not a string")
     return found or None
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        parquet = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a Parquet file ({error}).") from error
-    number = 0
-    with parquet:
-        for batch in parquet.iter_batches(batch_size=_BATCH_ROWS):
-            for row in batch.to_pylist():
-                yield f"{path}: record {number}", row
-                number += 1

@@ -25,7 +25,6 @@ class LmsysChat(HubSource):
         url=None,
         revision="200748d9d3cddcc9d782887541057aca0b18c5da",
         license="LicenseRef-LMSYS-Chat-1M",
-        may_redistribute=False,
         citation="Zheng et al., LMSYS-Chat-1M: A Large-Scale Real-World LLM Conversation Dataset, ICLR 2024 "
         "(arXiv 2309.11998)",
         languages=("mul",),

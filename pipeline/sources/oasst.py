@@ -36,7 +36,6 @@ class OpenAssistant(HubSource):
         url=None,
         revision="179dd21fc55192153d94adb0e0ce8f69e222bf75",
         license="Apache-2.0",
-        may_redistribute=True,
         citation="Köpf et al., OpenAssistant Conversations: Democratizing Large Language Model Alignment, "
         "NeurIPS 2023 (arXiv 2304.07327)",
         languages=("mul",),

@@ -34,7 +34,6 @@ class PersonaChat(HubSource):
         url=None,
         revision="a520ad7f999ca7e6dfdc25fed9f5070bf6f87b42",
         license="CC-BY-4.0",
-        may_redistribute=True,
         citation="Jandaghi et al., Faithful Persona-based Conversational Dataset Generation with Large Language Models "
         "(arXiv 2312.10007)",
         languages=("en",),
@@ -74,7 +73,10 @@ def _csv_rows(path: Path) -> Iterator[Row]:
         raise InputError(f"{path}: no such file; give one CSV file of Synthetic-Persona-Chat.")
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        if _COLUMN not in (reader.fieldnames or ()):
-            raise InputError(f"{path}: no column '{_COLUMN}'; is this a CSV of Synthetic-Persona-Chat?")
-        for number, record in enumerate(reader):
-            yield Row(f"{path}: row {number}", record)
+        try:
+            if _COLUMN not in (reader.fieldnames or ()):
+                raise InputError(f"{path}: no column '{_COLUMN}'; is this a CSV of Synthetic-Persona-Chat?")
+            for number, record in enumerate(reader):
+                yield Row(f"{path}: row {number}", record)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{path}: not a CSV file in UTF-8 behind line {reader.line_num} ({error}).") from error

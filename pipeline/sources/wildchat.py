@@ -25,7 +25,6 @@ class WildChat(HubSource):
         url=None,
         revision="7d6490e462285cf85d91eabea0f9a954fbddcd1f",
         license="ODC-By-1.0",
-        may_redistribute=True,
         citation="Zhao et al., WildChat: 1M ChatGPT Interaction Logs in the Wild, ICLR 2024 (arXiv 2405.01470)",
         languages=("mul",),
         collected="2023-04 to 2024-05",

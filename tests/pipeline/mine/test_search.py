@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core.errors import InputError, UpqaError
 from pipeline.mine.config import MineSettings
-from pipeline.mine.search import search
+from pipeline.mine.search import Search, _search, search
 from pipeline.mine.shards import ShardStore
 from pipeline.sources.base import SourceSettings
 
@@ -75,6 +75,32 @@ def test_an_error_of_a_source_reaches_the_caller(settings: MineSettings, tmp_pat
         pytest.raises(InputError, match=r"chats\.jsonl: byte \d+, record 5: malformed JSON"),
     ):
         list(searching.shards())
+
+
+def test_a_damaged_file_is_told_as_such_and_not_as_a_want_of_memory(settings: MineSettings, tmp_path: Path) -> None:
+    path = tmp_path / "chats.parquet"
+    path.write_bytes(b"PAR1" + bytes(400) + b"PAR1")
+    damaged = settings.sources[0].model_copy(update={"path": str(path)})
+    with (
+        search(settings.model_copy(update={"sources": (damaged,)}), ShardStore(tmp_path / "store")) as searching,
+        pytest.raises(InputError, match=r"chats\.parquet: not a Parquet file, or damaged"),
+    ):
+        list(searching.shards())
+
+
+def test_a_fault_of_the_program_reaches_the_caller_with_its_cause(
+    settings: MineSettings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(ShardStore):
+        def finished(self, number: int) -> bool:
+            raise KeyError("no such thing")
+
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    with pytest.raises(SystemExit):
+        _search(theirs, settings, "salt", Broken(tmp_path / "store"))
+    with pytest.raises(UpqaError, match=r"mine: reading jsonl failed in shard 0 \(KeyError: 'no such thing'\)"):
+        list(Search(ours).shards())
+    assert "Traceback" in capfd.readouterr().err
 
 
 def test_a_search_that_is_stopped_is_an_error_that_says_what_to_do(settings: MineSettings, tmp_path: Path) -> None:

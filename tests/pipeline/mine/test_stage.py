@@ -22,6 +22,7 @@ from pipeline.mine.config import MineSettings
 from pipeline.mine.search import previews
 from pipeline.mine.stage import run
 from pipeline.sources.base import SourceSettings
+from pipeline.sources.jsonl import conversation_key
 from pipeline.sources.registry import SOURCES, source_class
 
 FIXTURES = Path(__file__).parents[1] / "sources" / "fixtures"
@@ -129,7 +130,7 @@ def test_two_files_of_one_source_are_both_accounted_for(corpus: Path, tmp_path: 
 
 def test_what_is_mined_stands_where_its_evidence_says(corpus: Path, tmp_path: Path) -> None:
     statements, queries, _, _ = mined(corpus, tmp_path)
-    texts = {f"c-{user}": said for user, said in SAID.items()}
+    texts = {conversation_key("salt", f"c-{user}"): said for user, said in SAID.items()}
     assert statements and queries
     for row in [*statements, *queries]:
         turn = texts[row.evidence.conversation][row.evidence.turn // 2]
@@ -145,7 +146,7 @@ def test_a_fact_and_a_question_of_one_message_become_a_statement_and_a_query(cor
 
 def test_statements_of_one_user_know_each_other(corpus: Path, tmp_path: Path) -> None:
     statements, *_ = mined(corpus, tmp_path)
-    first, second = (row for row in statements if row.evidence.conversation == "c-ines")
+    first, second = (row for row in statements if row.evidence.conversation == conversation_key("salt", "c-ines"))
     assert (first.history, second.history) == ((second.id,), (first.id,))
 
 
@@ -203,7 +204,18 @@ def test_sensitive_statements_are_tagged_kept_or_dropped(
 ) -> None:
     statements, _, dropped, _ = mined(corpus, tmp_path, sensitive=mode, statement_threshold=0.1)
     assert [row.sensitive for row in statements if "diabetes" in row.text] == tags
-    assert ("sensitive" in [row.reason for row in dropped]) == (mode == "drop")
+    of_sensitive = [json.loads(row.row)["kind"] for row in dropped if row.reason == "sensitive"]
+    assert ("statement" in of_sensitive) == (mode == "drop")
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("tag", False), ("keep", True), ("drop", False)])
+def test_a_sensitive_query_is_kept_only_where_everything_is(
+    corpus: Path, tmp_path: Path, mode: str, kept: bool
+) -> None:
+    _, queries, dropped, _ = mined(corpus, tmp_path, sensitive=mode, query_threshold=0.0)
+    assert any("diabetes" in row.text for row in queries) == kept
+    of_queries = [json.loads(row.row) for row in dropped if row.reason == "sensitive"]
+    assert any(row["kind"] == "query" and "diabetes" in row["text"] for row in of_queries) != kept
 
 
 def test_conversations_in_other_languages_are_dropped_with_the_language(corpus: Path, tmp_path: Path) -> None:
@@ -237,7 +249,9 @@ def test_a_dry_run_opens_every_source_and_writes_nothing(corpus: Path, tmp_path:
     assert done.exit_code == 0
     assert [path.name for path in folder.iterdir()] == ["params.yaml"]
     (line,) = previews(settings(corpus))
-    assert line == f"jsonl: {corpus}, licence CC-BY-4.0, rows may be passed on, first c-ines"
+    assert (
+        line == f"jsonl: {corpus}, licence CC-BY-4.0, rows may be passed on, first {conversation_key('salt', 'c-ines')}"
+    )
     corpus.write_text("")
     with pytest.raises(InputError, match="jsonl: no conversation in it; 0 conversations read"):
         list(previews(settings(corpus)))

@@ -187,6 +187,40 @@ def test_a_refusing_hub_is_an_error_that_says_what_to_do(monkeypatch: pytest.Mon
         list(source("lmsys_chat").read())
 
 
+@pytest.mark.parametrize("broken", ["the client's own error", "an error of the operating system", "damaged Parquet"])
+def test_a_stream_that_breaks_is_an_error_that_names_the_corpus_the_row_and_the_cause(
+    monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    import datasets
+    import pyarrow as pa
+    from huggingface_hub import errors
+
+    class ReadError(errors.HTTPError):  # type: ignore[attr-defined, misc]
+        """A broken connection as the Hub's client tells it: no OSError."""
+
+    error = {
+        "the client's own error": ReadError(broken),
+        "an error of the operating system": ConnectionResetError(broken),
+        "damaged Parquet": pa.ArrowInvalid(broken),
+    }[broken]
+
+    def load_dataset(name: str, **options: Any) -> Iterator[dict[str, Any]]:
+        yield from (json.loads(line) for line in (FIXTURES / "wildchat.jsonl").open(encoding="utf-8"))
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    opened = source("wildchat")
+    with pytest.raises(InputError, match=rf"{opened.card.hub_id}@\w+: .* after 5 rows \(\w+: {broken}\)\. Check"):
+        list(opened.read())
+
+
+def test_a_csv_in_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("Best Generated Conversation\nUser 1: né\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"x\.csv: not a CSV file in UTF-8"):
+        list(source("persona_chat", path).read())
+
+
 def test_times_from_parquet_are_iso_8601() -> None:
     from datetime import UTC, datetime
 

@@ -12,6 +12,7 @@ import pytest
 from pipeline.core.errors import ConfigError, InputError
 from pipeline.core.records import Conversation
 from pipeline.sources.base import Source, SourceSettings
+from pipeline.sources.jsonl import conversation_key
 from pipeline.sources.registry import open_source
 
 FIXTURE = Path(__file__).with_name("fixtures") / "jsonl.jsonl"
@@ -47,6 +48,16 @@ def test_a_conversation_without_id_gets_a_hash_of_its_messages() -> None:
     assert len(read(FIXTURE)[2].source_id) == 16
 
 
+def test_an_id_of_ones_own_file_stands_in_no_conversation(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"id": "jane@example.com/1", "messages": []}\n')
+    (found,) = read(path)
+    assert "jane" not in found.model_dump_json()
+    assert found.source_id == conversation_key("salt", "jane@example.com/1")
+    assert found.source_id != conversation_key("pepper", "jane@example.com/1")
+    assert found.source_id != found.user_id
+
+
 def test_the_licence_of_the_settings_stands_where_a_row_has_none() -> None:
     found = list(source(FIXTURE, license="MIT").read())
     assert [c.license for c in found] == ["CC-BY-4.0", "MIT", "MIT", "MIT", "MIT"]
@@ -56,7 +67,7 @@ def test_a_malformed_line_is_passed_over_and_named(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"id": "a", "messages": []}\n{"id": \n{"id": "b", "messages": []}\n')
     opened = source(path)
-    assert [c.source_id for c in opened.read()] == ["a", "b"]
+    assert [c.source_id for c in opened.read()] == [conversation_key("salt", id) for id in ("a", "b")]
     assert "x.jsonl: byte 28, record 1" in opened.report.summary()
 
 
@@ -110,6 +121,29 @@ def test_a_parquet_file_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"no")
     with pytest.raises(InputError, match=r"x\.parquet: not a Parquet file"):
         read(tmp_path / "x.parquet")
+
+
+def test_a_damaged_parquet_file_is_named_with_the_row(tmp_path: Path) -> None:
+    rows = [{"id": f"c{i}", "messages": [{"role": "user", "content": f"I own {i} hens. " * 99}]} for i in range(600)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet", row_group_size=256, use_dictionary=False)
+    data = bytearray((tmp_path / "x.parquet").read_bytes())
+    middle = pq.ParquetFile(tmp_path / "x.parquet").metadata.row_group(1).column(0).data_page_offset
+    data[middle : middle + 2000] = bytes(2000)
+    (tmp_path / "x.parquet").write_bytes(data)
+    with pytest.raises(InputError, match=r"x\.parquet: not a Parquet file, or damaged after row 256 \("):
+        read(tmp_path / "x.parquet")
+
+
+def test_a_file_that_may_not_be_read_is_an_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"messages": []}\n')
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=r"jsonl: cannot be read after 0 .*Permission denied.*x\.jsonl"):
+        read(path)
 
 
 def test_a_missing_path_says_what_to_set() -> None:
