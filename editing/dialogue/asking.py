@@ -14,9 +14,11 @@ from editing.lm.load import LM, load
 from editing.patches.apply import Responder, applied
 from editing.patches.compose import converse
 from editing.patches.patch import Patch
+from editing.patches.stack import emptied
 from editing.runner import code_sha256
 from editing.runs import read_record
-from editing.users import read_split
+from editing.scenarios import Case, Scenario
+from editing.users import read_cases
 from pipeline.core.config import Section
 from pipeline.core.errors import InputError
 from pipeline.core.progress import progress
@@ -35,7 +37,7 @@ class MultiturnSettings(Section):
     kinds: tuple[QuestionKind, ...]
     """Kinds of question that are asked; a mean over kinds needs all of them."""
     max_preferences: int
-    """Most preferences of the run that are asked about, the first by id."""
+    """Most preferences of the run that are asked about, in its order."""
     batch_size: int
     """Questions answered in one batch; the prompts are long."""
     seed: int
@@ -65,8 +67,16 @@ def _ask_run(
     if record["dataset_sha256"] != rows_sha256:
         raise InputError(f"{run}: was made with another data set than {dataset}; run `edit` again.")
     exchanges = read_exchanges(settings.exchanges)
-    preferences, questions = read_split(dataset, record["split"], settings.max_preferences)
-    patches = read_patches(run, record, [preference.id for preference in preferences])
+    patches: list[Patch] = []
+    questions: list[list[Question]] = []
+    left = settings.max_preferences
+    for case, patch in read_models(run, record, dataset):
+        chosen = list(dict.fromkeys(question.preference_id for question in case.questions))[:left]
+        patches.append(patch)
+        questions.append([q for q in case.questions if q.preference_id in chosen and q.kind in settings.kinds])
+        left -= len(chosen)
+        if not left:
+            break
     model = record["model"]
     lm = load(model["source"], name=model["name"], dtype=model["dtype"], device=model["device"])
     key = content_id(
@@ -88,36 +98,29 @@ def _ask_run(
         for turns, at in groups:
             file = work / f"{turns}-{at}.jsonl"
             if not file.is_file():
-                own = [
-                    [question for question in questions[preference.id] if question.kind in settings.kinds]
-                    for preference in preferences[at : at + size]
-                ]
-                write_jsonl(file, _ask(lm, record, patches[at : at + size], own, turns, exchanges, settings))
+                group = slice(at, at + size)
+                write_jsonl(file, _ask(lm, record, patches[group], questions[group], turns, exchanges, settings))
             answers += read_jsonl(file, TurnAnswer)
             advance(1)
     shutil.rmtree(work, ignore_errors=True)
     return answers
 
 
-def read_patches(run: Path, record: dict[str, Any], preferences: Sequence[str]) -> list[Patch]:
-    """The patch of each preference (of its first seed) that the run left behind.
+def read_models(run: Path, record: dict[str, Any], dataset: Path) -> Iterator[tuple[Case, Patch]]:
+    """The models of a run in its order: what each was told and asked, and its patch (of the first seed).
+
+    The patch of a model that was asked after everything was withdrawn is empty, as it was then.
 
     Raises:
-        InputError: a patch is missing, or one patch holds several preferences.
+        InputError: a patch is missing, or the dataset is not that of the run.
     """
-    scenario = record["scenario"]
-    found = []
-    for preference in preferences:
-        path = run / "patches" / f"{preference}.safetensors"
-        if not path.is_file() and (scenario["edits"] > 1 or scenario["told"] == "user"):
-            raise InputError(
-                f"{run}: its models hold several preferences (scenario {scenario['name']}), and only models with one "
-                "are asked after other turns or measured for general ability."
-            )
+    scenario = Scenario.model_validate({key: value for key, value in record["scenario"].items() if key != "name"})
+    for case in read_cases(dataset, scenario, record["split"], record["config"]["max_preferences"]):
+        path = run / "patches" / f"{case.id}.safetensors"
         if not path.is_file():
             raise InputError(f"{path}: no such patch; run `edit` again.")
-        found.append(Patch.load(path))
-    return found
+        patch = Patch.load(path)
+        yield case, emptied(patch) if case.withdrawn else patch
 
 
 def _ask(

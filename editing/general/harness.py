@@ -21,6 +21,7 @@ from editing.dialogue.asking import context_tokens
 from editing.general.measured import ItemMeasured, TaskMeasured
 from editing.lm.load import LM
 from editing.lm.prompt import Prompt
+from editing.lm.replay import Row
 from editing.patches.apply import Responder, target_row
 from editing.patches.compose import compose
 from pipeline.core.errors import ConfigError
@@ -40,27 +41,36 @@ class PersonalisedModel(HarnessModel):  # type: ignore[misc]  # the harness is n
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Log probability of each continuation as the answer to its context, and whether greedy decoding writes it."""
-        prompts = [self._responder.prompt(self._user, request.args[0]) for request in requests]
-        return self._scored(prompts, [self._lm.prompts.answer_ids(request.args[1].strip()) for request in requests])
+        return self._responder.score_answers(
+            [self._user] * len(requests),
+            [request.args[0] for request in requests],
+            [self._lm.prompts.answer_ids(request.args[1].strip()) for request in requests],
+        )
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """Log probability of each whole text, without a template, after what the user's prompt says."""
-        prompts: list[Prompt] = []
+        """Log probability of each whole text, without a template, after what the user's prompt says.
+
+        A patch with a gate is asked by the text.
+        """
+        texts = [request.args[0] for request in requests]
+        users = self._responder.asking([self._user] * len(texts), texts)
+        rows: list[Row] = []
         targets: list[tuple[int, ...]] = []
         owner: list[int] = []
-        told = "\n".join(message.content for message in compose(self._responder.plan(self._user), "")).strip()
         first = self._lm.tokenizer.bos_token_id or self._lm.tokenizer.eos_token_id
-        before = [first, *self._ids(f"{told}\n")] if told else [first]
-        width = (context_tokens(self._lm) or WINDOW) - len(before)
-        for at, request in enumerate(requests):
-            windows = get_rolling_token_windows(self._ids(request.args[0]), first, width, 1)
+        for at, (user, text) in enumerate(zip(users, texts, strict=True)):
+            told = "\n".join(message.content for message in compose(self._responder.plan(user), "")).strip()
+            before = [first, *self._ids(f"{told}\n")] if told else [first]
+            width = (context_tokens(self._lm) or WINDOW) - len(before)
+            windows = get_rolling_token_windows(self._ids(text), first, width, 1)
             for context, continuation in map(make_disjoint_window, windows):
                 head = context[1:] if context and context[0] == first else context
-                prompts.append(Prompt("", (*before, *head), ()))
+                rows.append(target_row(Prompt("", (*before, *head), ()), continuation, start=0))
                 targets.append(tuple(continuation))
                 owner.append(at)
-        found = [0.0] * len(requests)
-        for at, (log_p, _) in zip(owner, self._scored(prompts, targets), strict=True):
+        found = [0.0] * len(texts)
+        scored = self._responder.score([users[at] for at in owner], rows, targets)
+        for at, (log_p, _) in zip(owner, scored, strict=True):
             found[at] += log_p
         return found
 
@@ -79,10 +89,6 @@ class PersonalisedModel(HarnessModel):  # type: ignore[misc]  # the harness is n
             for at, reply in zip(own, replies, strict=True):
                 texts[at] = cut(reply.text, requests[at].args[1].get("until") or ())
         return texts
-
-    def _scored(self, prompts: Sequence[Prompt], targets: Sequence[Sequence[int]]) -> list[tuple[float, bool]]:
-        rows = [target_row(prompt, target, start=0) for prompt, target in zip(prompts, targets, strict=True)]
-        return self._responder.score([self._user] * len(rows), rows, targets)
 
     def _ids(self, text: str) -> list[int]:
         return list(self._lm.tokenizer(text, add_special_tokens=False)["input_ids"])

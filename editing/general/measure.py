@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +11,12 @@ from typing import Any
 
 from pydantic import Field
 
-from editing.dialogue.asking import read_patches
+from editing.dialogue.asking import read_models
 from editing.exchanges import is_held_out, read_exchanges
 from editing.general.measured import AbilityMeasured, ReplyMeasured, TaskMeasured
 from editing.lm.load import LM, load
-from editing.patches.apply import Responder, applied, target_row
+from editing.patches.apply import Responder, applied
 from editing.runs import read_run
-from editing.users import read_split
 from pipeline.core.config import Section
 from pipeline.core.errors import ConfigError, InputError
 from pipeline.core.provenance import dataset_sha256
@@ -28,7 +28,7 @@ class AbilitySettings(Section):
     """Section `ability` of params.yaml."""
 
     users: int = Field(gt=0)
-    """Users of the run whose models are measured, the first by preference id."""
+    """Models of the run that are measured, in its order; where each user has one, users."""
     exchanges: Path
     """Held-out conversations: a file of stage `exchanges`, or a JSON file in PrefEval's form."""
     replies: int = Field(gt=0)
@@ -59,8 +59,7 @@ def measure_run(settings: AbilitySettings, dataset: Path, run: Path) -> AbilityM
         )
     if record["dataset_sha256"] != dataset_sha256(dataset):
         raise InputError(f"{run}: was made with another data set than {dataset}; run `edit` again.")
-    preferences, _ = read_split(dataset, record["split"], settings.users)
-    patches = read_patches(run, record, [preference.id for preference in preferences])
+    patches = [patch for _, patch in itertools.islice(read_models(run, record, dataset), settings.users)]
     replies = held_out(settings, dataset, record["split"])
     model = record["model"]
     lm = load(model["source"], name=model["name"], dtype=model["dtype"], device=model["device"])
@@ -93,12 +92,11 @@ def measured_replies(
     lm: LM, responder: Responder, users: Sequence[int], exchanges: Sequence[Exchange]
 ) -> list[ReplyMeasured]:
     """Negative log probability of every reply after its message, under the base model and under each user's."""
+    questions = [exchange.user for exchange in exchanges]
     targets = [lm.prompts.answer_ids(exchange.assistant) for exchange in exchanges]
 
     def lost(user: int) -> list[float]:
-        prompts = [responder.prompt(user, exchange.user) for exchange in exchanges]
-        rows = [target_row(prompt, target, start=0) for prompt, target in zip(prompts, targets, strict=True)]
-        return [-log_p for log_p, _ in responder.score([user] * len(rows), rows, targets)]
+        return [-log_p for log_p, _ in responder.score_answers([user] * len(questions), questions, targets)]
 
     before, after = lost(responder.nobody), [lost(user) for user in users]
     return [

@@ -46,7 +46,7 @@ class AbilityMeasured(Record):
     """What ability.json holds."""
 
     users: int
-    """Personalised users."""
+    """Personalised models; users, where each has one."""
     replies: tuple[ReplyMeasured, ...]
     """For perplexity."""
     tasks: tuple[TaskMeasured, ...]

@@ -139,11 +139,17 @@ class Responder:
 
     def log_probs(self, users: Sequence[int], questions: Sequence[str], answers: Sequence[str]) -> list[float]:
         """Log probability of each answer (summed over its tokens) after its question, as user `users[i]`."""
-        users = self.asking(users, questions)
         targets = [self._lm.prompts.answer_ids(answer) for answer in answers]
+        return [total for total, _ in self.score_answers(users, questions, targets)]
+
+    def score_answers(
+        self, users: Sequence[int], questions: Sequence[str], targets: Sequence[Sequence[int]]
+    ) -> list[tuple[float, bool]]:
+        """`score` of the tokens `targets[i]` as the answer to question i, asked as user `users[i]`."""
+        users = self.asking(users, questions)
         prompts = [self.prompt(user, question) for user, question in zip(users, questions, strict=True)]
         rows = [target_row(prompt, target, start=0) for prompt, target in zip(prompts, targets, strict=True)]
-        return [total for total, _ in self.score(users, rows, targets)]
+        return self.score(users, rows, targets)
 
     def prompt(self, user: int, question: str) -> Prompt:
         """The prompt in which `user` asks; of plans with several turns the first."""
@@ -156,7 +162,10 @@ class Responder:
     def score(
         self, users: Sequence[int], rows: Sequence[Row], targets: Sequence[Sequence[int]]
     ) -> list[tuple[float, bool]]:
-        """For each row, the summed log probability of its target tokens and whether greedy decoding writes them."""
+        """For each row, the summed log probability of its target tokens and whether greedy decoding writes them.
+
+        No gate is asked here: `users` are those that `asking` gives.
+        """
         found = [(0.0, False)] * len(rows)
 
         def add(i: int, logits: torch.Tensor) -> None:

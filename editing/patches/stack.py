@@ -70,7 +70,7 @@ def holding(lm: LM, patches: Sequence[Patch]) -> Iterator[None]:
 
 
 def withdrawn(lm: LM, patch: Patch) -> Patch:
-    """What is left of a patch that was in the weights and is taken out again: nothing.
+    """What is left of a patch (`emptied`) that was in the weights and is taken out again.
 
     Raises:
         UpqaError: the weights did not come back bit by bit.
@@ -80,4 +80,9 @@ def withdrawn(lm: LM, patch: Patch) -> Patch:
         pass
     if hash_weights(lm.model) != before:
         raise UpqaError(f"{patch.manifest.method}: the weights of {lm.name} did not come back when it was withdrawn.")
+    return emptied(patch)
+
+
+def emptied(patch: Patch) -> Patch:
+    """The patch with nothing in it: the base model answers as it is."""
     return Patch(patch.manifest.model_copy(update={"plan": None}), {})

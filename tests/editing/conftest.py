@@ -223,6 +223,18 @@ def fail_run(pytestconfig: pytest.Config) -> Callable[[Path, Path], None]:
 
 
 @pytest.fixture
+def changing(release: Path) -> Path:
+    """The release, with values in its training split that users of the test split could have held before."""
+    file = release / "data" / "preferences-train.parquet"
+    rows = [a_preference(number, "train") for number in range(6)]
+    others = [
+        row.model_copy(update={"target": f"old {row.target}", "statement": f"Old: {row.statement}"}) for row in rows
+    ]
+    write_parquet(file, others, Preference)
+    return release
+
+
+@pytest.fixture
 def checkpoint(tmp_path: Path, make_lm: Callable[..., LM]) -> Path:
     """A tiny Llama on disk, as safetensors with its tokenizer."""
     made = make_lm("llama")

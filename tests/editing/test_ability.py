@@ -1,17 +1,27 @@
 """Stage ability over a tiny checkpoint and a small release."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import editing.general.measure as measure
 from editing.general.measure import AbilitySettings, held_out, measure_run
 from editing.general.measured import AbilityMeasured
+from editing.lm.load import LM
+from editing.methods.base import Resources
+from editing.methods.registry import create, load_config
+from editing.patches.apply import applied
+from editing.patches.gate import GATE
+from editing.patches.retrieve import vectors
 from pipeline.core.errors import ConfigError, InputError
 from pipeline.core.records import Exchange, Preference
 from pipeline.core.tables import read_parquet, write_parquet
+from tests.editing.conftest import a_user
 from tests.editing.test_exchanges import POOL, an_exchange
 from tests.editing.test_multiturn import edited
 
@@ -54,6 +64,20 @@ def test_a_prompt_method_keeps_its_prompt(
 ) -> None:
     found = measured("in_context", settings, release, checkpoint, tmp_path)
     assert all(reply.after[0] != pytest.approx(reply.before, rel=1e-4) for reply in found.replies)
+
+
+def test_a_message_that_a_gate_does_not_let_in_meets_the_base_model(make_lm: Callable[..., LM]) -> None:
+    lm = make_lm("llama")
+    patch = create("in_context", load_config("in_context"), Resources(("A text.",))).fit(lm, [a_user(0)])[0]
+    near, far = an_exchange(0), an_exchange(1)
+    near = near.model_copy(update={"user": "What is my hobby?"})
+    far = far.model_copy(update={"user": "How far away is the Moon?"})
+    gate = torch.from_numpy(vectors((near.user,)))
+    gated = replace(patch, manifest=patch.manifest.model_copy(update={"gate": 0.9}), tensors={GATE: gate})
+    with applied(lm, [gated]) as responder:
+        let_in, kept_out = measure.measured_replies(lm, responder, [0], [near, far])
+    assert kept_out.after[0] == pytest.approx(kept_out.before, rel=1e-5)
+    assert let_in.after[0] != pytest.approx(let_in.before, rel=1e-4)
 
 
 def test_replies_of_evaluated_users_are_never_used(settings: AbilitySettings, release: Path, tmp_path: Path) -> None:

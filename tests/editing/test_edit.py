@@ -26,9 +26,8 @@ from editing.runner import Cell, EditSettings, run_cell
 from editing.scenarios import Scenario
 from editing.users import read_split
 from pipeline.core.errors import ConfigError, InputError
-from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, Preference, QuestionKind
-from pipeline.core.tables import read_parquet, write_parquet
-from tests.editing.conftest import a_preference
+from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS, Answer, QuestionKind
+from pipeline.core.tables import read_parquet
 
 
 @pytest.fixture
@@ -305,18 +304,6 @@ def test_the_command_says_an_error_in_one_line_and_exits_with_1(tmp_path: Path) 
     )
     assert found.exit_code == 1
     assert "Did you mean 'rome'" in found.output
-
-
-@pytest.fixture
-def changing(release: Path) -> Path:
-    """The release, with values in its training split that users of the test split could have held before."""
-    file = release / "data" / "preferences-train.parquet"
-    rows = [a_preference(number, "train") for number in range(6)]
-    others = [
-        row.model_copy(update={"target": f"old {row.target}", "statement": f"Old: {row.statement}"}) for row in rows
-    ]
-    write_parquet(file, others, Preference)
-    return release
 
 
 def in_scenario(settings: EditSettings, name: str) -> EditSettings:

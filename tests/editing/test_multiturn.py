@@ -175,12 +175,26 @@ def test_a_missing_patch_or_distractor_file_is_an_error(
         ask_run(settings, release, run, tmp_path / "cache")
 
 
-def test_models_of_several_preferences_are_refused_by_their_scenario(
-    settings: MultiturnSettings, release: Path, checkpoint: Path, tmp_path: Path
+def test_a_model_that_several_users_share_is_asked_about_as_many_of_them_as_wanted(
+    settings: MultiturnSettings, release: Path, checkpoint: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    run = edited("none", release, checkpoint, tmp_path, Scenario(told="preference", edits=3, withdrawn=False))
-    with pytest.raises(InputError, match="hold several preferences .scenario single."):
-        ask_run(settings, release, run, tmp_path / "cache")
+    run = edited("in_context", release, checkpoint, tmp_path, Scenario(told="preference", edits=3, withdrawn=False))
+    prompts = rendered(monkeypatch)
+    answers = ask_run(settings, release, run, tmp_path / "cache")
+    assert len({answer.preference_id for answer in answers}) == settings.max_preferences
+    assert len(answers) == 3 * 2 * 8
+    told = [sum(statement in prompts[answer.prompt_sha256] for _, _, statement in FACTS) for answer in answers]
+    assert set(told) == {3}
+
+
+@pytest.mark.parametrize("method", ["in_context", "rome"])
+def test_what_was_withdrawn_is_not_known_after_other_turns_either(
+    method: str, settings: MultiturnSettings, release: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    run = edited(method, release, checkpoint, tmp_path, Scenario(told="preference", edits=1, withdrawn=True))
+    bare = ask_run(settings, release, edited("none", release, checkpoint, tmp_path), tmp_path / "cache")
+    answers = ask_run(settings, release, run, tmp_path / "cache")
+    assert [(a.prompt_sha256, a.text) for a in answers] == [(a.prompt_sha256, a.text) for a in bare]
 
 
 def test_controls_are_asked_too(settings: MultiturnSettings, release: Path, checkpoint: Path, tmp_path: Path) -> None:

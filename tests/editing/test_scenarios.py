@@ -1,11 +1,27 @@
 """Scenarios arrange preferences into what a model is told and asked."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+import yaml
+
+from editing.board.table import LeaderboardConfig
+from editing.board.write import write_board
+from editing.dialogue.asking import MultiturnSettings, ask_run
+from editing.general.measure import AbilitySettings, measure_run
+from editing.judges.config import JudgeConfig
+from editing.judging import judge_run
+from editing.metrics.bootstrap import Plan
+from editing.runner import Cell, EditSettings, run_cell
 from editing.scenarios import Scenario, arrange, replaced_value
+from pipeline.core.config import load_section
 from pipeline.core.errors import InputError
-from pipeline.core.records import Preference, Question
+from pipeline.core.records import Exchange, Preference, Question
+from pipeline.core.tables import write_parquet
 from tests.editing.conftest import a_preference, questions_of
+from tests.editing.test_exchanges import POOL
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 def scenario(**changes: object) -> Scenario:
@@ -74,3 +90,38 @@ def test_a_change_that_the_release_records_is_taken_from_it() -> None:
 
 def test_what_is_withdrawn_is_so_in_every_case() -> None:
     assert all(case.withdrawn for case in arrange(scenario(withdrawn=True), FOUR, ASKED))
+
+
+@pytest.mark.parametrize("name", yaml.safe_load(PARAMS.read_text())["edit"]["scenarios"])
+@pytest.mark.parametrize("method", ["in_context", "rome"])
+def test_every_scenario_runs_from_edit_to_leaderboard(
+    name: str, method: str, changing: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    edit = load_section(PARAMS, "edit", EditSettings)
+    known = edit.scenarios[name]
+    small = known.model_copy(update={"edits": min(known.edits, 2)})
+    changes = {"checkpoints": {"tiny": str(checkpoint)}, "scenario": name, "scenarios": {name: small}}
+    sizes = {"max_preferences": 4, "workers": 1, "max_new_tokens": 4, "device": "cpu", "exchanges": None}
+    judging = load_section(PARAMS, "judge", JudgeConfig)
+    judging = judging.model_copy(update={"judges": ("exact",), "bootstrap_samples": 50})
+    pool = tmp_path / "exchanges.parquet"
+    write_parquet(pool, POOL, Exchange)
+    multiturn = load_section(PARAMS, "multiturn", MultiturnSettings)
+    multiturn = multiturn.model_copy(update={"turns": (2,), "exchanges": pool, "max_preferences": 2})
+    ability = load_section(PARAMS, "ability", AbilitySettings)
+    ability = ability.model_copy(update={"users": 2, "exchanges": pool, "replies": 3})
+
+    run, cache = tmp_path / "results" / "tiny" / method, tmp_path / "cache"
+    run_cell(Cell(edit.model_copy(update=changes | sizes), "tiny", method), changing, run, cache)
+    later = ask_run(multiturn, changing, run, cache)
+    measured = measure_run(ability, changing, run)
+    scores = judge_run(changing, run, judging, cache)
+    plan = Plan(50, 1, 0.95)
+    config = LeaderboardConfig(judge="exact", samples=1, significance=0.05)
+    board = write_board(tmp_path / "results", tmp_path / "board", changing, tmp_path / "none.json", config, plan)
+
+    assert {answer.scenario for answer in later} == {name}
+    assert len({answer.preference_id for answer in later}) == 2
+    assert len(measured.replies) == 3
+    assert scores["multiturn"]["turns"] == [2]
+    assert len([*board["rows"], *board["dirty"]]) == 1

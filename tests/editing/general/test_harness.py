@@ -1,15 +1,19 @@
 """A personalised model inside lm-evaluation-harness."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from editing.lm.load import LM
 from editing.methods.base import Resources
 from editing.methods.registry import create, load_config
 from editing.patches.apply import applied
+from editing.patches.gate import GATE
 from editing.patches.patch import Patch
+from editing.patches.retrieve import vectors
 from pipeline.core.errors import ConfigError
 from tests.editing.conftest import a_user
 
@@ -55,8 +59,6 @@ def test_a_text_is_scored_whole_whatever_the_window(
         text = "The sea was calm."
         (whole,) = model.loglikelihood_rolling([request("loglikelihood_rolling", text)])
         ids = list(lm.tokenizer(text, add_special_tokens=False)["input_ids"])
-        import torch
-
         logits = lm.model(input_ids=torch.tensor([[1, *ids]])).logits[0, :-1].log_softmax(-1)
         assert whole == pytest.approx(logits[range(len(ids)), ids].sum().item(), rel=1e-4)
         monkeypatch.setattr("editing.general.harness.context_tokens", lambda _: 8)
@@ -74,6 +76,24 @@ def test_a_prompt_method_keeps_its_statement_before_a_text(make_lm: Callable[...
             for user in (0, 1)
         )
     assert told != pytest.approx(bare)
+
+
+def test_a_gate_decides_for_continuations_and_whole_texts_too(make_lm: Callable[..., LM]) -> None:
+    lm = make_lm("llama")
+    near, far = "What is my hobby?", "How far away is the Moon?"
+    patch = patch_of(lm, "in_context")
+    gate = torch.from_numpy(vectors((near,)))
+    gated = replace(patch, manifest=patch.manifest.model_copy(update={"gate": 0.9}), tensors={GATE: gate})
+    with applied(lm, [gated]) as responder:
+        user, nobody = (PersonalisedModel(lm, responder, user, **BUDGET) for user in (0, 1))
+        asked = [request("loglikelihood", text, " me") for text in (near, far)]
+        let_in, kept_out = zip(user.loglikelihood(asked), nobody.loglikelihood(asked), strict=True)
+        assert let_in[0][0] != pytest.approx(let_in[1][0], abs=1e-3)
+        assert kept_out[0][0] == pytest.approx(kept_out[1][0], abs=1e-4)
+        whole = [request("loglikelihood_rolling", text) for text in (near, far)]
+        let_in, kept_out = zip(user.loglikelihood_rolling(whole), nobody.loglikelihood_rolling(whole), strict=True)
+        assert let_in[0] != pytest.approx(let_in[1], abs=1e-3)
+        assert kept_out[0] == pytest.approx(kept_out[1], abs=1e-4)
 
 
 def test_an_answer_is_cut_at_the_first_stop_string(make_lm: Callable[..., LM]) -> None:
