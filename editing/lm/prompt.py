@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -17,6 +18,10 @@ FIXED_DATE = "01 Jan 2026"
 """Templates that state the date state this one, so that a prompt is the same tomorrow."""
 
 _MARK = "\u2020answer\u2020"
+_THINKING = {"<think>": "</think>", "[THINK]": "[/THINK]"}
+_CHANNEL = re.compile(
+    r"<\|channel\|>(\w+)[^<]*<\|message\|>(.*?)(?=<\|(?:channel|start|end|return|call)\|>|\Z)", re.DOTALL
+)
 
 
 class Message(NamedTuple):
@@ -135,8 +140,24 @@ class PromptBuilder:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of newly generated tokens: special tokens dropped, thinking stripped, ends trimmed."""
-        return strip_thinking(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+        """The text of newly generated tokens: thinking stripped, special tokens dropped, ends trimmed.
+
+        Where the template opens the thinking in the prompt, all up to its end is thinking.
+        """
+        # The marks of thinking are special tokens in some tokenizers.
+        written = self._opened + self.tokenizer.decode(list(ids))
+        answer = strip_thinking(written)
+        if answer == written:
+            return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+        for token in self.tokenizer.added_tokens_decoder.values():
+            answer = answer.replace(token.content, "") if token.special else answer
+        return answer.strip()
+
+    @functools.cached_property
+    def _opened(self) -> str:
+        """The mark of thinking that every prompt ends inside of; empty where it ends outside."""
+        tail = self.render([Message("user", _MARK)]).rpartition(_MARK)[2]
+        return next((mark for mark, end in _THINKING.items() if mark in tail.rpartition(end)[2]), "")
 
     def turn_end(self) -> int | None:
         """The token that the template puts after an assistant's turn; None in raw form or where it is no token."""
@@ -150,11 +171,15 @@ class PromptBuilder:
 
 
 def strip_thinking(text: str) -> str:
-    """`text` without its <think> part; a part that is never closed leaves nothing."""
-    _, closed, rest = text.rpartition("</think>")
-    if closed:
-        return rest
-    return text.partition("<think>")[0]
+    """`text` without its <think> or [THINK] part; of text in channels the last `final` one.
+
+    A part that is never closed is thinking to the end, and channels without a `final` one are nothing.
+    """
+    if "<|channel|>" in text:
+        return next((said for name, said in reversed(_CHANNEL.findall(text)) if name == "final"), "")
+    for mark, end in _THINKING.items():
+        text = text.rpartition(end)[2].partition(mark)[0]
+    return text
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from editing.lm.load import LM
 from editing.lm.prompt import Message, PromptBuilder, strip_thinking
 from pipeline.core.errors import InputError
+from tests.editing.conftest import TEMPLATE
 
 NO_SYSTEM = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
@@ -92,7 +93,70 @@ def test_the_prompt_hash_changes_with_the_template(make_lm: Callable[..., LM]) -
         ("<think>never closed", ""),
         ("No thinking.", "No thinking."),
         ("<think>one</think>a<think>two</think>b", "b"),
+        ("<think>one</think>a<think>never closed", "a"),
+        ("[THINK]a nurse?[/THINK]Teacher.", "Teacher."),
+        ("[THINK]never closed", ""),
+        (
+            "<|channel|>analysis<|message|>A nurse?<|end|><|start|>assistant<|channel|>final<|message|>Teacher.",
+            "Teacher.",
+        ),
+        ("<|channel|>analysis<|message|>A nurse? <|end", ""),
+        ("<|channel|>final<|message|>Teacher.<|return|>", "Teacher."),
+        ("<|channel|>final<|message|>One.<|end|><|start|>assistant<|channel|>final<|message|>Two.", "Two."),
+        ("<|channel|>commentary to=tool <|constrain|>json<|message|>{}", ""),
     ],
 )
 def test_thinking_is_no_part_of_the_answer(text: str, expected: str) -> None:
     assert strip_thinking(text) == expected
+
+
+MARKS = [("<think>", "</think>"), ("[THINK]", "[/THINK]")]
+NO_MARKS = st.text(alphabet=st.characters(exclude_characters="<[", codec="utf-8"), max_size=30)
+
+
+@pytest.mark.parametrize(("mark", "end"), MARKS)
+@pytest.mark.parametrize("special", [False, True])
+def test_where_the_prompt_opens_the_thinking_the_answer_is_what_follows_its_end(
+    mark: str, end: str, special: bool, make_lm: Callable[..., LM]
+) -> None:
+    opening = TEMPLATE.replace("<|assistant|>{% endif %}", f"<|assistant|>{mark}\n{{% endif %}}")
+    prompts = make_lm("llama", template=opening).prompts
+    if special:
+        prompts.tokenizer.add_special_tokens(
+            {"additional_special_tokens": [mark, end]}, replace_extra_special_tokens=False
+        )
+
+    @given(thought=NO_MARKS, answer=NO_MARKS)
+    def check(thought: str, answer: str) -> None:
+        def read(text: str) -> str:
+            return prompts.decode(prompts.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        assert read(f"{thought}{end}{answer}<|end|>") == answer.strip()
+        assert read(thought) == ""
+        assert read(f"{mark}{thought}") == ""
+
+    check()
+
+
+def test_where_the_prompt_closes_the_thinking_the_whole_text_is_the_answer(make_lm: Callable[..., LM]) -> None:
+    closed = TEMPLATE.replace("<|assistant|>{% endif %}", "<|assistant|><think>\n\n</think>\n\n{% endif %}")
+    prompts = make_lm("llama", template=closed).prompts
+    assert prompts.decode(prompts.answer_ids("Teacher.")) == "Teacher."
+
+
+def test_a_question_about_thinking_marks_opens_nothing(make_lm: Callable[..., LM]) -> None:
+    prompts = make_lm("llama").prompts
+    assert prompts.ask("What is <think>").text.endswith("<think><|end|><|assistant|>")
+    assert prompts.decode(prompts.answer_ids("A mark.")) == "A mark."
+
+
+@given(st.lists(st.tuples(st.sampled_from(["analysis", "commentary", "final"]), NO_MARKS), min_size=1, max_size=4))
+def test_of_channels_the_last_final_one_is_the_answer(said: list[tuple[str, str]]) -> None:
+    text = "<|end|><|start|>assistant".join(f"<|channel|>{name}<|message|>{words}" for name, words in said)
+    finals = [words for name, words in said if name == "final"]
+    assert strip_thinking(text) == (finals[-1] if finals else "")
+
+
+@given(NO_MARKS)
+def test_text_without_marks_is_the_answer_as_it_is(text: str) -> None:
+    assert strip_thinking(text) == text
