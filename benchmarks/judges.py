@@ -1,4 +1,6 @@
-"""How accurate the judges are on hand-labelled replies, and how long judging takes.
+"""How accurate the judges are on hand-labelled replies, beside two baselines, and how long judging takes.
+
+All judges of params.yaml are measured; `llm` asks the endpoint of its role, and every call is kept in its cache.
 
 python -m benchmarks.judges            measures on the test part, writes benchmarks/results/judges.json
 python -m benchmarks.judges --fit      only fits editing/judges/embedding_head.json, prints thresholds for params.yaml
@@ -15,6 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from benchmarks.claims import Claim, write
 from benchmarks.judge_head import fit, rulings_on_writers_left_out
 from editing.judges.base import Item, Ruling
@@ -27,6 +32,11 @@ from editing.metrics.scores import count, share_estimates
 from pipeline.core.config import load_section
 from pipeline.core.progress import console
 from pipeline.core.records import CONTROL_KINDS, TARGET_KINDS
+from pipeline.embedding import embed
+from pipeline.llm.config import LLMConfig, load_llm
+
+DEFAULT = "embedding"
+"""The judge that stands for the project."""
 
 
 def main() -> None:
@@ -38,8 +48,9 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="measure on the replies held apart, and nothing else")
     arguments = parser.parse_args()
     config = load_section(Path("params.yaml"), "judge", JudgeConfig)
+    llm = load_llm(Path("params.yaml")) if "llm" in config.judges else None
     if arguments.fresh:
-        fresh(config)
+        fresh(config, llm)
         return
     if arguments.fit:
         fit(config)
@@ -52,18 +63,18 @@ def main() -> None:
         return
     rows = list(read_calibration("test"))
     claims: list[Claim] = []
-    for name, rule in judges(config).items():
-        claims += measure(name, rule, rows, config)
+    for name, rule in judges(config, llm).items():
+        claims += measure(name, rule, rows, config, llm)
     write("judges", "python -m benchmarks.judges", claims)
 
 
-def fresh(config: JudgeConfig) -> None:
+def fresh(config: JudgeConfig, llm: LLMConfig | None) -> None:
     """Claims about every judge on the replies held apart."""
     rows = list(read_calibration("fresh", FRESH))
     claims: list[Claim] = []
-    for name, rule in judges(config).items():
+    for name, rule in judges(config, llm).items():
         for suffix, places in _parts(rows).items():
-            claims += measure(name, rule, [rows[i] for i in places], config, prefix=f"judge.fresh{suffix}")
+            claims += measure(name, rule, [rows[i] for i in places], config, llm, prefix=f"judge.fresh{suffix}")
     write("judges_fresh", "python -m benchmarks.judges --fresh", claims)
 
 
@@ -90,10 +101,35 @@ def _parts(rows: Sequence[LabelledReply]) -> dict[str, list[int]]:
     return {**parts, ".swapped": swapped} if swapped else parts
 
 
-def judges(config: JudgeConfig) -> dict[str, Callable[[Sequence[Item]], list[Ruling]]]:
-    """Every local judge, and two baselines to see what they are worth."""
-    found = {name: load_judge(name, config).rule for name in ("exact", "embedding")}
-    return found | {"substring": _substring}
+Rule = Callable[[Sequence[Item]], list[Ruling]]
+"""What a judge does with items."""
+
+
+def judges(config: JudgeConfig, llm: LLMConfig | None) -> dict[str, Rule]:
+    """Every judge of params.yaml, and two baselines to see what they are worth."""
+    found = {name: load_judge(name, config, llm).rule for name in config.judges}
+    return found | {"substring": _substring, "cosine": cosine(list(read_calibration("development")))}
+
+
+def cosine(replies: Sequence[LabelledReply]) -> Rule:
+    """The baseline that accepts what is near to the target, from the cosine that is most often right on `replies`."""
+    own = [row for row in replies if row.kind in TARGET_KINDS]
+    near, good = nearness([row.item() for row in own]), np.array([row.label == "correct" for row in own])
+    threshold = max(np.unique(near), key=lambda least: ((near >= least) == good).mean())
+
+    def rule(items: Sequence[Item]) -> list[Ruling]:
+        accepted = (nearness(items) >= threshold) != [item.is_control for item in items]
+        return [Ruling("correct" if one else "incorrect", "cosine") for one in accepted]
+
+    return rule
+
+
+def nearness(items: Sequence[Item]) -> npt.NDArray[np.float32]:
+    """Cosine of each whole reply to the nearest form of its target, to 4 digits, shape (items,)."""
+    texts = sorted({text for item in items for text in (item.reply, *item.targets)})
+    vectors = dict(zip(texts, embed(texts), strict=True))
+    found = [max(vectors[item.reply] @ vectors[target] for target in item.targets) for item in items]
+    return np.round(np.array(found, dtype=np.float32), 4)
 
 
 def _substring(items: Sequence[Item]) -> list[Ruling]:
@@ -112,26 +148,30 @@ def measure(
     rule: Callable[[Sequence[Item]], list[Ruling]],
     rows: Sequence[LabelledReply],
     config: JudgeConfig,
+    llm: LLMConfig | None = None,
     prefix: str = "judge",
 ) -> list[Claim]:
-    """Claims about one judge: accuracy, false accept and false reject, over all and by class and kind."""
+    """Claims about one judge: accuracy, false accept and false reject, over all and by class and kind.
+
+    What the judge left unscored is counted apart and is neither right nor wrong.
+    """
     plan = Plan(config.bootstrap_samples, config.seed, config.confidence)
-    said = [ruling.verdict == "correct" for ruling in rule([row.item() for row in rows])]
-    wanted = [row.label == "correct" for row in rows]
-    right = [a == b for a, b in zip(said, wanted, strict=True)]
     triples: dict[str, list[tuple[str, str, bool | None]]] = {}
-    for row, good in zip(rows, right, strict=True):
+    for row, ruling in zip(rows, rule([row.item() for row in rows]), strict=True):
+        good = None if ruling.verdict == "unscored" else ruling.verdict == row.label
         error = "false_reject" if row.label == "correct" else "false_accept"
         for part in ("", f".{row.group}", f".{row.kind}"):
             triples.setdefault(f"accuracy{part}", []).append((row.preference, "all", good))
-            triples.setdefault(f"{error}{part}", []).append((row.preference, "all", not good))
+            triples.setdefault(f"{error}{part}", []).append((row.preference, "all", None if good is None else not good))
     claims = []
     for figure, observed in triples.items():
         (estimate,) = share_estimates(count(observed, ("all",)), plan)
-        claims.append(claim(f"{prefix}.{name}.{figure}", estimate, config, name))
-        if name == config.judges[-1] and figure in ("accuracy", "false_accept"):
-            # The default local judge stands for the project.
-            claims.append(claim(f"{prefix}.{figure}", estimate, config, name))
+        if estimate.value is None:
+            continue
+        sha256 = judge_sha256(name, config, llm) if name in config.judges else None
+        claims.append(claim(f"{prefix}.{name}.{figure}", estimate, sha256))
+        if name == DEFAULT and figure in ("accuracy", "false_accept"):
+            claims.append(claim(f"{prefix}.{figure}", estimate, sha256))
         console.print(
             f"{prefix:20} {name:10} {figure:24} {estimate.value:.3f} "
             f"[{estimate.low:.3f}, {estimate.high:.3f}] n={estimate.n}"
@@ -139,22 +179,22 @@ def measure(
     return claims
 
 
-def claim(name: str, estimate: Estimate, config: JudgeConfig, judge: str) -> Claim:
+def claim(name: str, estimate: Estimate, judge_sha256: str | None) -> Claim:
     """One measured figure in the form of all claims."""
-    sha256 = judge_sha256(judge, config) if judge in config.judges else None
+    assert estimate.value is not None
     return Claim(
         name,
-        round(estimate.value or 0.0, 4),
+        round(estimate.value, 4),
         "share",
         round(estimate.low or 0.0, 4),
         round(estimate.high or 0.0, 4),
         estimate.n,
-        extra={"judge_sha256": sha256},
+        extra={"judge_sha256": judge_sha256, "n_unscored": estimate.n_unscored},
     )
 
 
 def timing(config: JudgeConfig) -> Claim:
-    """Seconds to judge 10,000 different answers with all judges of params.yaml."""
+    """Seconds to judge 10,000 different answers with the local judges."""
     source = [row.item() for split in ("development", "test") for row in read_calibration(split)]
     items = []
     for i in range(10_000):
@@ -162,7 +202,7 @@ def timing(config: JudgeConfig) -> Claim:
         # Every answer is a different text, as the answers of models are.
         items.append(Item(**{**item.__dict__, "reply": f"{item.reply} Option {i} is also worth a look."}))
     started = time.perf_counter()
-    for name in config.judges:
+    for name in ("exact", DEFAULT):
         judge = load_judge(name, config)
         for start in range(0, len(items), config.chunk):
             judge.rule(items[start : start + config.chunk])

@@ -12,6 +12,7 @@ from editing.general import scores as general
 from editing.judges.base import Item, Judge, Ruling
 from editing.judges.config import JudgeConfig
 from editing.judges.exact import ExactJudge, holds_fact
+from editing.judges.llm import LLMJudge
 from editing.judges.registry import judge_sha256, load_judge
 from editing.metrics import PROTOCOL_VERSION
 from editing.metrics.bootstrap import Plan
@@ -72,6 +73,8 @@ def judge_run(
         key = content_id(identity, rows_sha256, [a.model_dump(mode="json") for a in answers])
         partial.append(cache / f"{name}-{key}.jsonl")
         judge = load_judge(name, config, llm)
+        if isinstance(judge, LLMJudge):
+            judge.prepare([*items, *dialogue.asked(later, later_items)], dialogue.checkable(later, later_items))
         verdicts += judged(judge, answers, items, partial[-1], config.chunk)
         rulings[name] = dialogue.rule(judge, later, later_items, config.chunk)
         checked = dialogue.check(judge, later, later_items)

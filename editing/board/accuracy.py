@@ -17,7 +17,7 @@ PARTS = {"targets": "judge.fresh", "controls": "judge.fresh.controls"}
 
 
 def read_accuracy(path: Path, board: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The figures of every judge in the table, from the claims `judge.fresh.*`; empty where not measured.
+    """The figures of every judge in the table, from the claims `judge.fresh.*`; a judge not measured has none.
 
     By judge, for each of PARTS that was measured: `overall`, `by_kind` and `by_class` (what makes a reply right or
     wrong), each with all FIGURES; one that does not exist, as false rejects of wrong replies, is None. A judge whose
@@ -39,6 +39,7 @@ def read_accuracy(path: Path, board: dict[str, Any]) -> dict[str, dict[str, Any]
     for name, scores in rows[0]["judges"].items() if rows else ():
         own = {part: _under(claims, f"{prefix}.{name}.") for part, prefix in PARTS.items()}
         if not own["targets"]:
+            found[name] = {}
             continue
         measured = {claim.get("extra", {}).get("judge_sha256") for part in own.values() for claim in part.values()}
         found[name] = {part: _figures(of_part) for part, of_part in own.items() if of_part}
@@ -66,4 +67,7 @@ def _figures(claims: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _estimate(claim: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if claim is None else {key: claim[key] for key in ("value", "low", "high", "n")} | {"n_unscored": 0}
+    if claim is None:
+        return None
+    unscored = claim.get("extra", {}).get("n_unscored", 0)
+    return {key: claim[key] for key in ("value", "low", "high", "n")} | {"n_unscored": unscored}

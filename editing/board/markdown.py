@@ -125,8 +125,9 @@ def _judges_table(accuracy: dict[str, Any]) -> list[str]:
     lines += [
         f"`{name}` was measured with other code or settings than these verdicts are from.\n"
         for name, found in accuracy.items()
-        if found["stale"]
+        if found.get("stale")
     ]
+    lines += [f"`{name}` is not measured.\n" for name, found in accuracy.items() if not found]
     kinds, classes = [], []
     for part, title in PARTS.items():
         own = {name: found[part] for name, found in accuracy.items() if part in found}

@@ -406,9 +406,10 @@
     }
   }
   function accuracyHead(table, names) {
-    const stale = (name) => (accuracy[name].stale ? el("span", { class: "model" }, "measured with another version of this judge") : null);
+    const said = (name) => (accuracy[name].stale ? "measured with another version of this judge" : accuracy[name].targets ? null : "not measured");
+    const note = (name) => (said(name) ? el("span", { class: "model" }, said(name)) : null);
     table.append(el("thead", {},
-      el("tr", {}, el("td", {}), ...names.map((name) => el("th", { class: "judge", scope: "colgroup", colspan: "3" }, name, stale(name))), el("td", {})),
+      el("tr", {}, el("td", {}), ...names.map((name) => el("th", { class: "judge", scope: "colgroup", colspan: "3" }, name, note(name))), el("td", {})),
       el("tr", {}, el("th", { class: "name", scope: "col" }, "Replies"), ...names.flatMap(() => FIGURES.map((figure) => el("th", { scope: "col" }, figure))), el("th", { scope: "col" }, "n"))));
   }
   function accuracyRows(names, part, group) {

@@ -30,14 +30,21 @@ def read_turn_answers(run: Path) -> list[TurnAnswer]:
     return list(read_parquet(path, TurnAnswer)) if path.is_file() else []
 
 
+def asked(answers: Sequence[TurnAnswer], items: Sequence[Item]) -> list[Item]:
+    """The items of the questions that were asked."""
+    return [item for answer, item in zip(answers, items, strict=True) if not answer.overflow]
+
+
+def checkable(answers: Sequence[TurnAnswer], items: Sequence[Item]) -> list[Item]:
+    """Those of them whose answers are checked: to implicit questions."""
+    return [item for item in asked(answers, items) if item.kind is QuestionKind.IMPLICIT]
+
+
 def rule(judge: Judge, answers: Sequence[TurnAnswer], items: Sequence[Item], chunk: int) -> list[Ruling]:
     """One judge's rulings, in order; a question that was not asked is unscored."""
-    asked = [i for i, answer in enumerate(answers) if not answer.overflow]
-    found: dict[int, Ruling] = {}
-    for at in range(0, len(asked), chunk):
-        rows = asked[at : at + chunk]
-        found.update(zip(rows, judge.rule([items[i] for i in rows]), strict=True))
-    return [found.get(i, OVERFLOW) for i in range(len(answers))]
+    left = asked(answers, items)
+    found = iter([ruling for at in range(0, len(left), chunk) for ruling in judge.rule(left[at : at + chunk])])
+    return [OVERFLOW if answer.overflow else next(found) for answer in answers]
 
 
 def check(judge: Judge, answers: Sequence[TurnAnswer], items: Sequence[Item]) -> tuple[str, list[Checked]] | None:
@@ -45,16 +52,16 @@ def check(judge: Judge, answers: Sequence[TurnAnswer], items: Sequence[Item]) ->
 
     Answers to other kinds are left out; a question that was not asked is unscored.
     """
-    rows = [i for i, answer in enumerate(answers) if answer.kind is QuestionKind.IMPLICIT]
-    asked = [items[i] for i in rows if not answers[i].overflow]
+    own = checkable(answers, items)
     if isinstance(judge, EmbeddingJudge):
-        name, found = "local", iter(local_checks(asked, judge))
+        name, found = "local", iter(local_checks(own, judge))
     elif isinstance(judge, LLMJudge):
-        name, found = "llm", iter(judge.check(asked))
+        name, found = "llm", iter(judge.check(own))
     else:
         return None
     nothing: Checked = dict.fromkeys(("acknowledge", "violate", "hallucinate", "helpful"))
-    return name, [nothing if answers[i].overflow else next(found) for i in rows]
+    implicit = (answer for answer in answers if answer.kind is QuestionKind.IMPLICIT)
+    return name, [nothing if answer.overflow else next(found) for answer in implicit]
 
 
 def derived(checked: Checked) -> dict[str, bool | None]:

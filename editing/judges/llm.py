@@ -16,11 +16,14 @@ from pipeline.llm.prompts import Prompt, load_prompt
 
 Outcome = Reply | LLMError
 """What one request gives."""
+Asked = tuple[Item, str]
+"""An item and the prompt, of RUBRICS or check_<name>, that the judge's model gets about it."""
 RUBRICS = ("give_back", "apply", "product", "control")
 """Prompts below prompts/judge that grade."""
 CHECKS = ("acknowledge", "violate", "hallucinate", "helpful")
 """Yes/no questions about a reply after other turns; each a prompt check_<name> below prompts/judge."""
-_VERDICT = re.compile(r"VERDICT\W{1,5}(\w+)", re.IGNORECASE)
+_VERDICT = re.compile(r"(?<![^\W_])VERDICT[\W_]{0,3}[:\uff1a][\W_]{0,5}([^\W_]+)", re.IGNORECASE)
+_WORD = re.compile(rf"(?<![^\W_]){'[^a-z0-9]*'.join('verdict')}", re.IGNORECASE)
 _MARKS = re.compile(r"<{2,}|>{2,}")
 
 
@@ -34,6 +37,15 @@ class LLMJudge:
         self.config = config
         self.ask = ask
         self.prompts = prompts(config)
+        self.outcomes: dict[Asked, Outcome] = {}
+
+    def prepare(self, items: Sequence[Item], checked: Sequence[Item] = ()) -> None:
+        """Ask all that `rule` on `items` and `check` on `checked` need at once; a role that sends batches sends one.
+
+        Raises:
+            EndpointError, AccessError, BudgetError: nothing can be judged now; finished calls stay in the cache.
+        """
+        self._outcomes([*_gradings(items), *_checks(checked)])
 
     def rule(self, items: Sequence[Item]) -> list[Ruling]:
         """One ruling for each item, in order.
@@ -41,7 +53,7 @@ class LLMJudge:
         Raises:
             EndpointError, AccessError, BudgetError: nothing can be judged now; finished calls stay in the cache.
         """
-        outcomes = iter(self.ask([self.request(item) for item in items if _belongs(item) is None]))
+        outcomes = iter(self._outcomes(_gradings(items)))
         return [_belongs(item) or read_verdict(next(outcomes)) for item in items]
 
     def check(self, items: Sequence[Item]) -> list[dict[str, bool | None]]:
@@ -50,12 +62,19 @@ class LLMJudge:
         Raises:
             EndpointError, AccessError, BudgetError: nothing can be judged now; finished calls stay in the cache.
         """
-        outcomes = iter(self.ask([self.request(item, f"check_{name}") for item in items for name in CHECKS]))
+        outcomes = iter(self._outcomes(_checks(items)))
         answers = {"yes": True, "no": False}
         return [{name: answers.get(last_word(next(outcomes)) or "") for name in CHECKS} for _ in items]
 
-    def request(self, item: Item, prompt: str | None = None) -> Request:
-        """What the judge's model is asked about an item: to grade it, or what `prompt` asks."""
+    def _outcomes(self, asked: Sequence[Asked]) -> list[Outcome]:
+        """One outcome each, in order; nothing is asked twice."""
+        new = [one for one in dict.fromkeys(asked) if one not in self.outcomes]
+        if new:
+            self.outcomes |= zip(new, self.ask([self.request(*one) for one in new]), strict=True)
+        return [self.outcomes[one] for one in asked]
+
+    def request(self, item: Item, prompt: str) -> Request:
+        """What the judge's model is asked about an item by a prompt."""
         values = {
             "statement": item.statement,
             "attribute_type": item.attribute_type,
@@ -63,7 +82,7 @@ class LLMJudge:
             "question": item.question,
             "reply": harmless(item.reply) or "(empty)",
         }
-        return Request(self.prompts[prompt or rubric(item)].render(values), None, self.config.max_tokens)
+        return Request(self.prompts[prompt].render(values), None, self.config.max_tokens)
 
 
 def prompts(config: LLMJudgeConfig) -> dict[str, Prompt]:
@@ -80,7 +99,7 @@ def identity(config: LLMJudgeConfig, llm: LLMConfig) -> list[object]:
 
 
 def open_llm_judge(config: LLMJudgeConfig, llm: LLMConfig) -> LLMJudge:
-    """The judge bound to its role; the client and an embedded server live no longer than one chunk of answers."""
+    """The judge bound to its role; the client and an embedded server live no longer than the requests sent together."""
     from pipeline.llm.client import Client
 
     def ask(requests: Sequence[Request]) -> list[Outcome]:
@@ -88,6 +107,14 @@ def open_llm_judge(config: LLMJudgeConfig, llm: LLMConfig) -> LLMJudge:
             return client.run(requests)
 
     return LLMJudge(config, ask)
+
+
+def _gradings(items: Sequence[Item]) -> list[Asked]:
+    return [(item, rubric(item)) for item in items if _belongs(item) is None]
+
+
+def _checks(items: Sequence[Item]) -> list[Asked]:
+    return [(item, f"check_{name}") for item in items for name in CHECKS]
 
 
 def rubric(item: Item) -> str:
@@ -100,8 +127,8 @@ def rubric(item: Item) -> str:
 
 
 def harmless(reply: str) -> str:
-    """`reply` without what could pass for the marks around it or for a verdict of the judge."""
-    return _VERDICT.sub(r"verdict \1", _MARKS.sub(" ", reply)).strip()
+    """`reply` without what could pass for the marks around it or, where the judge quotes it, for a verdict."""
+    return _WORD.sub("ruling", _MARKS.sub(" ", reply)).strip()
 
 
 def read_verdict(outcome: Outcome) -> Ruling:

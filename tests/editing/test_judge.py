@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import synthetic_results as made_up
+from editing.dialogue.answers import TurnAnswer
 from editing.judges.base import Ruling
 from editing.judges.config import JudgeConfig
 from editing.judges.exact import ExactJudge
@@ -226,6 +227,27 @@ def test_an_endpoint_that_fails_leaves_no_verdicts_and_no_scores(run, tmp_path, 
         scores = judge_run(tmp_path / "hub", run, asked, tmp_path / "cache", bound)
     assert scores["judges"]["llm"]["headline"]["value"] == 1
     assert scores["judges"]["llm"]["headline"]["n_unscored"] == 0
+
+
+def test_a_role_that_sends_batches_sends_one_for_all_answers(run, tmp_path, config, pytestconfig):
+    rows = list(read_parquet(run / "answers.parquet", Answer))
+    later = [TurnAnswer(**row.model_dump(), turns=2, overflow=at == 0, distractors=()) for at, row in enumerate(rows)]
+    later = [row.model_copy(update={"text": f"{row.text} And later."}) for row in later]
+    write_parquet(run / "multiturn.parquet", later, TurnAnswer)
+    asked = config.model_copy(update={"judges": ("exact", "llm")})
+    llm = load_llm(pytestconfig.rootpath / "params.yaml")
+
+    def answer(body):
+        return "VERDICT: yes" if "VERDICT: yes" in body["messages"][0]["content"] else "VERDICT: correct"
+
+    with fake_endpoint(answer) as endpoint:
+        role = llm.roles["judge"].model_copy(update={"base_url": endpoint.base_url, "mode": "batch"})
+        changes = {"roles": {**llm.roles, "judge": role}, "cache": tmp_path / "calls.sqlite", "batch_poll_s": 0.01}
+        scores = judge_run(tmp_path / "hub", run, asked, tmp_path / "cache", llm.model_copy(update=changes))
+    assert len(rows) > asked.chunk
+    assert len(endpoint.batches) == 1
+    assert scores["judges"]["llm"]["headline"]["n"] == len(rows)
+    assert scores["multiturn"]["by_turns"]["2"]["checks"]["llm"]["helpful"]["n"] > 0
 
 
 def test_answers_of_another_data_set_are_refused(run, tmp_path, config):

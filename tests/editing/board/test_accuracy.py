@@ -44,7 +44,7 @@ def values(figures):
 
 
 def test_figures_are_those_of_the_replies_held_apart_by_kind_and_class(read):
-    (exact,) = read(CLAIMS).values()
+    exact = read(CLAIMS)["exact"]
     targets = exact["targets"]
     assert values(targets["overall"]) == {"accuracy": 0.6, "false accept": 0.2, "false reject": 0.7}
     assert {kind: values(own) for kind, own in targets["by_kind"].items()} == {
@@ -55,8 +55,16 @@ def test_figures_are_those_of_the_replies_held_apart_by_kind_and_class(read):
     assert set(exact["controls"]["by_kind"]) == {"neutral"}
 
 
-def test_a_judge_that_was_not_measured_has_no_figures(read):
-    assert set(read(CLAIMS)) == {"exact"}
+def test_a_judge_that_was_not_measured_has_no_figures_and_that_is_said(read):
+    found = read(CLAIMS)
+    assert found["llm"] == {}
+    assert "`llm` is not measured." in markdown(EMPTY, found)
+    assert "`exact` is not measured." not in markdown(EMPTY, found)
+
+
+def test_replies_that_a_judge_left_unscored_are_counted(read):
+    few = claim("judge.fresh.exact.accuracy", 0.6) | {"extra": {"judge_sha256": "now", "n_unscored": 3}}
+    assert read([few])["exact"]["targets"]["overall"]["accuracy"]["n_unscored"] == 3
 
 
 def test_a_judge_measured_with_other_settings_is_stale(read):
