@@ -83,7 +83,7 @@ BENIGN = re.compile(
 """Phrases with a negator in them that deny nothing."""
 
 NEGATED_AFTER = re.compile(
-    r"^(?: (?!and |but |or |so |because |that |which |you )[\w']+){0,2}? "
+    r"^(?: (?!and |but |or |so |because |that |which |who |whose |where |when |you )[\w']+){0,2}? "
     r"(?:is|are|was|were|do|does|has|have|would|will|can)? ?(?:not|never|\w+n't)\b"
     r"(?! (?:only|just|goes wrong|go wrong|fails?|disappoints?))"
     r"|^ free\b"

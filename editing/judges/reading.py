@@ -128,9 +128,10 @@ def refused(item: Item) -> str | None:
 def is_negative(item: Item) -> bool:
     """Whether the preference is against the target ("I hate mushrooms"), seen by its mention in the statement."""
     found = sentences(item.statement)
+    # In the statement the target stands in whatever case the user wrote it.
     return any(
         is_denied(found, m) or cues.AVERSION.search(_around(found[m.sentence], m)[0])
-        for m in mentions(found, item.targets)
+        for m in mentions(found, [target.casefold() for target in item.targets])
     )
 
 

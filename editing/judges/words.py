@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 from pipeline.core.wording import FUNCTION_WORDS
 
-_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+(?:'[^\W_]+)*|[,;:()\u2013\u2014\"/]")
+_TOKEN = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff]"
+    r"|[^\W_]+(?:'[^\W_]+)*(?:(?<=[^\W\d_])[+#]+(?![^\W_]))?"  # C++ and C# are no C
+    r"|[,;:()\u2013\u2014\"/]"
+)
 _MARK = re.compile(r"[,;:()\u2013\u2014\"/]")
 _VOWEL = re.compile(r"[aeiouy]")
 _DETERMINERS = frozenset("a an the my your his her their our some".split())
@@ -54,6 +58,10 @@ _UNITS = (
 ).split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _NUMBERS = {word: str(i) for i, word in enumerate(_UNITS)} | {word: str(10 * i) for i, word in enumerate(_TENS, 2)}
+_OTHER_IN_LOWER_CASE = FUNCTION_WORDS | {"go", "oh", "ok", "hi"}
+"""Words that a capital makes another: May, Go, IT, US, OH."""
+ACRONYM_LETTERS = 4
+"""Longest word in capitals that is taken for an acronym; longer ones are shouted."""
 REORDER_SLACK = 2
 """So many further words may stand among the words of a longer target in another order."""
 
@@ -66,31 +74,39 @@ class Token:
     """Case-folded, without accents."""
     forms: frozenset[str]
     """Base forms it may be a form of; empty for a mark."""
+    written: str
+    """In its own case, without accents."""
 
 
 def fold(text: str) -> str:
     """`text` case-folded, without accents, with plain apostrophes and hyphens as spaces."""
+    return _plain(text).casefold()
+
+
+def _plain(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).replace("\u2019", "'").replace("\u2018", "'")
     plain = "".join(character for character in plain if not unicodedata.combining(character))
-    plain = unicodedata.normalize("NFC", plain).casefold()
+    plain = unicodedata.normalize("NFC", plain)
     return re.sub(r"(?<=\w)[-\u2010\u2011](?=\w)", " ", plain)
 
 
 def tokens(text: str) -> list[Token]:
     """Words and clause marks of `text`, in order; number words up to 99 become digits."""
     found: list[Token] = []
-    for raw in _TOKEN.findall(fold(text)):
+    for written in _TOKEN.findall(_plain(text)):
+        raw = written.casefold()
         if _MARK.fullmatch(raw):
-            found.append(Token(raw, frozenset()))
+            found.append(Token(raw, frozenset(), written))
             continue
         number = _NUMBERS.get(raw, raw)
         previous = found[-1].text if found else ""
         if number.isdigit() and len(number) == 1 and raw != number and previous in _NUMBERS and len(previous) > 3:
             tens = _NUMBERS[previous]
             if len(tens) == 2 and tens.endswith("0") and tens != "10":
-                found[-1] = Token(f"{previous} {raw}", frozenset({str(int(tens) + int(number))}))
+                value = frozenset({str(int(tens) + int(number))})
+                found[-1] = Token(f"{previous} {raw}", value, f"{found[-1].written} {written}")
                 continue
-        found.append(Token(raw, base_forms(number)))
+        found.append(Token(raw, base_forms(number), written))
     return found
 
 
@@ -147,7 +163,8 @@ def find(given: Sequence[Token], phrase: str) -> list[tuple[int, int]]:
     """Where `phrase` stands in `given` as half-open token ranges; determiners do not count.
 
     The words stand in order, one after the other; those of a phrase with two content words or more may also stand in
-    any order with at most REORDER_SLACK others among them. An empty phrase stands nowhere.
+    any order with at most REORDER_SLACK others among them. A phrase of one word is found only in its own case where
+    that is an acronym's (IT, US), or a capital makes it another word (May, Go). An empty phrase stands nowhere.
     """
     wanted = _wanted(phrase)
     if not wanted:
@@ -159,9 +176,16 @@ def find(given: Sequence[Token], phrase: str) -> list[tuple[int, int]]:
         if all(same(given[positions[i + j]], wanted[j]) for j in range(len(wanted)))
     ]
     content = [token for token in wanted if token.text not in FUNCTION_WORDS]
+    if len(wanted) == 1 and _needs_case(wanted[0]):
+        return [place for place in found if given[place[0]].written.startswith(wanted[0].written)]
     if found or len(content) < 2:
         return found
     return _reordered(given, positions, content)
+
+
+def _needs_case(word: Token) -> bool:
+    acronym = word.written.isupper() and 2 <= len(word.written) <= ACRONYM_LETTERS
+    return acronym or (word.text in _OTHER_IN_LOWER_CASE and not word.written.islower())
 
 
 @functools.lru_cache(maxsize=4096)

@@ -40,6 +40,8 @@ def rule(reply, *, kind="explicit", target="hiking", aliases=(), statement="I lo
         "It isn't chess, it's hiking.",
         "You're a hiker: it keeps you fit all through the year, and you see hills, lakes or woods.",
         "Nothing beats hiking for you.",
+        "You love hiking where it doesn't rain.",
+        "You enjoy hiking when you're not at work.",
         "Thanks for asking! From what you have told me so far, the thing you like to do most of all is hiking.",
     ],
 )
@@ -55,6 +57,7 @@ def test_an_answer_that_asserts_the_target_is_correct(reply):
         ("I don't know your hobbies.", "not mentioned"),
         ("You do not like hiking.", "negated"),
         ("Hiking is not your hobby.", "negated"),
+        ("Hiking surely isn't your hobby.", "negated"),
         ("Anything but hiking.", "negated"),
         ("I have no idea whether you enjoy hiking.", "negated"),
         ("You used to hike, but now you prefer chess.", "overridden"),
@@ -84,6 +87,28 @@ def test_an_answer_that_asserts_the_target_is_correct(reply):
 )
 def test_an_answer_that_does_not_assert_the_target_is_incorrect_with_its_reason(reply, reason):
     assert (rule(reply).verdict, rule(reply).reason) == ("incorrect", reason)
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        ("You are a nurse who doesn't drink coffee.", "correct"),
+        ("You're a nurse whose shifts never end.", "correct"),
+        ("Nurse is not what you are.", "incorrect"),
+        ("You are not a nurse who works nights.", "incorrect"),
+    ],
+)
+def test_what_is_denied_of_something_else_does_not_deny_the_target(reply, verdict):
+    assert rule(reply, target="nurse", statement="I work as a nurse.").verdict == verdict
+
+
+def test_a_dislike_is_one_in_whatever_case_it_was_written():
+    assert rule("You love TV.", target="TV", statement="i hate tv").reason == "violating"
+
+
+def test_a_control_that_asks_about_it_does_not_name_the_user_s_work_in_it():
+    assert rule("It is blue.", kind="irrelevant", target="IT", question="What colour is it?").verdict == "correct"
+    assert rule("Ask in IT.", kind="irrelevant", target="IT", question="What colour is it?").verdict == "incorrect"
 
 
 def test_an_alias_counts_as_the_target():
