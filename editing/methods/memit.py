@@ -168,7 +168,8 @@ def before_norm(norm: nn.Module, size: Tensor, wanted: Tensor) -> Tensor:
     with torch.no_grad():
         scale = ((norm(probe[None]) - norm(-probe[None])) * probe / 2).float()
     gain = scale / size
-    return wanted * gain / (gain.square() + SMALLEST_GAIN**2 * gain.square().mean(1, keepdim=True))
+    entering: Tensor = wanted * gain / (gain.square() + SMALLEST_GAIN**2 * gain.square().mean(1, keepdim=True))
+    return entering
 
 
 def solved(keys: Tensor, residuals: Tensor, mapping: Tensor) -> tuple[Tensor, Tensor]:
