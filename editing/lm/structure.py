@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,8 @@ class Projection:
     """The Linear or Conv1D module."""
     transposed: bool
     """Whether the weight is stored as (d_in, d_out), as Conv1D does."""
+    norm: nn.Module | None = None
+    """What the layer puts the output through before it adds it to the residual stream; None in most families."""
 
     @property
     def parameter(self) -> nn.Parameter:
@@ -143,7 +145,9 @@ def _down_projection(
                 found.append(projection)
     if not found:
         raise InputError(f"{type(layer).__name__}: no linear map ends in the residual stream; cannot be edited.")
-    return max(found, key=lambda projection: position[id(projection.module)])
+    last = max(found, key=lambda projection: position[id(projection.module)])
+    after = [m for m in layer.modules() if position.get(id(m), -1) > position[id(last.module)]]
+    return replace(last, norm=next((m for m in after if any(True for _ in m.parameters(recurse=False))), None))
 
 
 @contextlib.contextmanager

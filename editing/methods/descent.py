@@ -19,7 +19,7 @@ class Descent:
     steps: int = 0
     """Steps taken."""
     failure: str | None = None
-    """Why it failed: the loss became inf or NaN, or did not fall."""
+    """Why it failed: the loss became inf or NaN, or ended where it began or above."""
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -64,6 +64,7 @@ def descend(
                 going.append(at)
         active = going
     for result in results:
-        if result.failure is None and result.steps and not min(result.losses[1:]) < result.losses[0]:
+        # The tensors are those after the last step, whatever the loss was on the way.
+        if result.failure is None and result.steps and not result.losses[-1] < result.losses[0]:
             result.failure = "the loss did not fall"
     return results

@@ -8,26 +8,33 @@ Delta = R K^T P (K K^T P + I)^-1, with P the projection onto the directions that
 
 Both are written as factors: with M = K^T (lambda C)^-1, Delta = R (M K + I)^-1 M; with M = K^T P the same.
 
-Deviations: as ROME's; the missing part is measured where the last layer hands on its output. lambda is small, because a
+Deviations: as ROME's; the missing part is measured where the last layer hands on its output. Where a layer puts its
+MLP's output through a norm (Gemma, OLMo 2), it writes what the norm turns into its share, to first order. A norm fixes
+the length of what it hands on, so such layers together can miss a part of a large value. lambda is small, because a
 user has a handful of facts and not the thousands that the paper's lambda weighs against.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from editing.lm.load import LM
 from editing.lm.replay import Replay
 from editing.methods.base import layer_range
 from editing.methods.covariance import whitened
 from editing.methods.rome import Factors, Rome, RomeConfig, ValueSearch
-from editing.patches.rowwise import RowEdits, stacked_factors
+from editing.patches.rowwise import RowEdit, RowEdits, shift_first, stacked_factors
 from pipeline.core.config import Section
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, InputError
+
+MOST_ROUNDING = 0.5
+"""Share of the values by which their effect may differ from them: a large residual stream in 16 bits is coarse."""
+SMALLEST_GAIN = 0.03
+"""Share of a norm's mean gain below which a coordinate counts as removed."""
 
 
 class MemitConfig(RomeConfig):
@@ -60,17 +67,38 @@ class Memit(Rome):
         users = sorted({problem.user for problem in values.problems})
         factors: list[Factors] = [{} for _ in users]
         place = [users.index(problem.user) for problem in values.problems]
-        wanted = torch.stack([delta.detach() for delta in values.deltas])
-        base: Tensor | None = None
+        mine = [place[at] for at in owner]
+        goal = self._goal(lm, values, replay, owner)
         for layer in layers:
-            keys, reached = self._read(lm, replay, layer, layers[-1], owner, [place[at] for at in owner], factors)
-            base = reached if base is None else base
-            missing = (wanted - (reached - base)) / (layers[-1] - layer + 1)
+            down = lm.structure.down[layer]
+            edits = stacked_factors(factors, down.parameter)
+            keys, size, reached = self._read(lm, replay, layer, layers[-1], owner, mine, edits)
+            missing = (goal - reached) / (layers[-1] - layer + 1)
+            if down.norm is not None:
+                missing = before_norm(down.norm, size, missing)
             mapping = self._mapping(moments[layer], keys)
             for user, own in enumerate(factors):
-                mine = [at for at, whose in enumerate(place) if whose == user]
-                own[lm.structure.down[layer].path] = solved(keys[mine], missing[mine], mapping[mine])
+                at = [fact for fact, whose in enumerate(place) if whose == user]
+                own[down.path] = solved(keys[at], missing[at], mapping[at])
         return dict(zip(users, factors, strict=True))
+
+    def _goal(self, lm: LM, values: ValueSearch, replay: Replay, owner: Sequence[int]) -> Tensor:
+        """What the last layer hands on with the values in place, (facts, d_out).
+
+        Raises:
+            InputError: the layers scale what their MLPs write, so that a share of a value is no share of its effect.
+        """
+        last = values.layer
+        down = lm.structure.down[last]
+        deltas = torch.stack([delta.detach() for delta in values.deltas])
+        shift = {down.path: shift_first(deltas.to(lm.dtype))}
+        *_, base = self._read(lm, replay, last, last, owner, owner, {})
+        *_, shifted = self._read(lm, replay, last, last, owner, owner, shift)
+        if down.norm is not None:
+            return shifted
+        if (shifted - base - deltas).norm() > MOST_ROUNDING * deltas.norm():
+            raise InputError(f"{self.name}: a value cannot be shared out in {lm.name}, whose layers scale their MLPs.")
+        return base + deltas
 
     def _mapping(self, moment: Tensor | None, keys: Tensor) -> Tensor:
         """M, (facts, d_in): K^T (lambda C)^-1, or K^T P."""
@@ -90,41 +118,58 @@ class Memit(Rome):
         last: int,
         owner: Sequence[int],
         users: Sequence[int],
-        factors: Sequence[Factors],
-    ) -> tuple[Tensor, Tensor]:
-        """Mean key of each fact at `layer` (facts, d_in) and what `last` hands on (facts, d_out), as edited so far."""
-        keys: dict[int, Tensor] = {}
-        reached: dict[int, Tensor] = {}
-        caught: list[Tensor] = []
+        edits: Mapping[str, RowEdit],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What there is at the subject's last token with `edits` in place, each fact's mean over its contexts.
+
+        Keys at `layer` (facts, d_in), the root mean square of what enters the norm behind its down-projection, or of
+        the keys where there is none (facts, 1), and what `last` hands on (facts, d_out).
+        """
+        down = lm.structure.down[layer]
+        caught: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
 
         def catch_key(_: Any, args: tuple[Tensor, ...], __: Any) -> None:
-            caught.append(args[0][:, 0].float())
+            caught[0].append(args[0][:, 0].float())
+
+        def catch_size(_: Any, args: tuple[Tensor, ...], __: Any) -> None:
+            caught[1].append(args[0][:, 0].float().square().mean(1, keepdim=True).sqrt())
 
         def catch_output(_: Any, __: Any, output: Any) -> None:
-            caught.append((output if isinstance(output, Tensor) else output[0])[:, 0].float())
+            caught[2].append((output if isinstance(output, Tensor) else output[0])[:, 0].float())
 
-        edits = RowEdits(stacked_factors(factors, lm.structure.down[layer].parameter))
         handles = [
-            lm.structure.down[layer].module.register_forward_hook(catch_key),
+            down.module.register_forward_hook(catch_key),
+            (down.norm or down.module).register_forward_hook(catch_size),
             lm.structure.layers[last].register_forward_hook(catch_output),
         ]
+        owners: list[int] = []
         try:
-            with edits.attached(lm):
+            with RowEdits(edits).attached(lm) as attached:
                 for batch in replay.passes(range(len(owner))):
-                    edits.select([users[row] for row in batch], lm.device)
+                    attached.select([users[row] for row in batch], lm.device)
                     replay.run(batch, stop_after=last)
-                    keys.update(zip(batch, caught[0], strict=True))
-                    reached.update(zip(batch, caught[1], strict=True))
-                    caught.clear()
+                    owners += [owner[row] for row in batch]
         finally:
             for handle in handles:
                 handle.remove()
-        facts = range(max(owner) + 1)
-        mine = [[row for row, whose in enumerate(owner) if whose == fact] for fact in facts]
-        return (
-            torch.stack([torch.stack([keys[row] for row in own]).mean(0) for own in mine]),
-            torch.stack([torch.stack([reached[row] for row in own]).mean(0) for own in mine]),
-        )
+        mine = [[at for at, whose in enumerate(owners) if whose == fact] for fact in range(max(owner) + 1)]
+        keys, size, reached = (torch.stack([torch.cat(found)[own].mean(0) for own in mine]) for found in caught)
+        return keys, size, reached
+
+
+def before_norm(norm: nn.Module, size: Tensor, wanted: Tensor) -> Tensor:
+    """The change of what enters a norm that changes what it hands on by `wanted` (n, d), to first order.
+
+    `size` (n, 1) is the root mean square of what enters. Coordinates that the norm all but removes are left alone.
+    """
+    # A norm keeps this probe's length, whether or not it takes the mean off; the difference is free of a bias.
+    probe = torch.ones_like(next(norm.parameters()))
+    probe[1::2] = -1
+    with torch.no_grad():
+        scale = ((norm(probe[None]) - norm(-probe[None])) * probe / 2).float()
+    gain = scale / size
+    entering: Tensor = wanted * gain / (gain.square() + SMALLEST_GAIN**2 * gain.square().mean(1, keepdim=True))
+    return entering
 
 
 def solved(keys: Tensor, residuals: Tensor, mapping: Tensor) -> tuple[Tensor, Tensor]:

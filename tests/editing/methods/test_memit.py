@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from editing.lm.load import LM
+from editing.lm.replay import Replay, Row
 from editing.methods.base import Resources, User
 from editing.methods.memit import MemitConfig, null_space, solved
 from editing.methods.registry import create, load_config
 from editing.patches.apply import applied
-from pipeline.core.errors import ConfigError
+from editing.patches.rowwise import RowEdits, stacked_factors
+from pipeline.core.errors import ConfigError, InputError
+from tests.editing.conftest import tiny_config
 
 
 def little(name: str, **settings: Any) -> MemitConfig:
@@ -66,7 +69,7 @@ def test_memit_in_one_layer_without_damping_is_rome(
 
 
 @pytest.mark.parametrize("name", ["memit", "alphaedit"])
-@pytest.mark.parametrize("family", ["llama", "gpt2", "gptj"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gptj", "gemma3_text", "olmo2"])
 def test_a_value_spread_over_layers_raises_the_likelihood_of_the_target(
     name: str, family: str, make_lm: Callable[..., LM], users: list[User], resources: Resources
 ) -> None:
@@ -78,6 +81,54 @@ def test_a_value_spread_over_layers_raises_the_likelihood_of_the_target(
     with applied(lm, patches) as responder:
         found = responder.log_probs(range(6), [fact.question for fact in facts], [fact.target for fact in facts])
     assert sum(found[3:]) > sum(found[:3])
+
+
+@pytest.mark.parametrize(
+    ("family", "most"), [("llama", 1e-3), ("gpt2", 1e-3), ("gemma2", 0.3), ("gemma3_text", 0.3), ("olmo2", 0.3)]
+)
+def test_several_layers_together_reach_what_the_value_does(
+    family: str, most: float, make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    # A norm behind the MLP keeps the length of what it hands on; values as large as a tiny model's are not met exactly.
+    lm = make_lm(family)
+    base = reached(lm, users, [{} for _ in users])
+    changes = []
+    for first_layer in (2, 0):
+        config = little("memit", first_layer=first_layer, covariance="none", covariance_weight=1e-6)
+        patches = create("memit", config, resources).fit(lm, users)
+        changes.append(reached(lm, users, [patch.factors() for patch in patches]) - base)
+    wanted, shared = changes
+    assert float(((wanted - shared).norm(dim=1) / wanted.norm(dim=1)).max()) < most
+
+
+def reached(lm: LM, users: list[User], factors: list[dict[str, tuple[torch.Tensor, torch.Tensor]]]) -> torch.Tensor:
+    """What layer 2 hands on at the last token of each user's subject, with the edits felt from that token on."""
+    caught: list[torch.Tensor] = []
+    rows = []
+    for user in users:
+        fact = user.facts[0]
+        prompt = lm.prompts.ask(fact.question)
+        rows.append(Row(prompt.ids, prompt.last_token_of(fact.subject, fact.question), (len(prompt.ids) - 1,)))
+    replay = Replay(lm, rows, 0)
+
+    def catch(_: Any, __: Any, output: Any) -> None:
+        caught.append((output if isinstance(output, torch.Tensor) else output[0])[:, 0])
+
+    handle = lm.structure.layers[2].register_forward_hook(catch)
+    with RowEdits(stacked_factors(factors, lm.structure.down[0].parameter)).attached(lm) as edits, torch.no_grad():
+        edits.select(range(len(users)), lm.device)
+        replay.run(range(len(users)))
+    handle.remove()
+    return caught[0]
+
+
+def test_a_model_whose_layers_scale_their_mlps_is_refused(
+    make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    config = tiny_config("granite")
+    config.residual_multiplier = 0.2
+    with pytest.raises(InputError, match="whose layers scale"):
+        create("memit", little("memit"), resources).fit(make_lm("granite", config=config), users)
 
 
 def test_the_null_space_needs_a_covariance(make_lm: Callable[..., LM], users: list[User], resources: Resources) -> None:
