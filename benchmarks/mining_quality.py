@@ -27,7 +27,7 @@ from pipeline.core.config import load_section
 from pipeline.embedding import embed
 from pipeline.mine.candidates import KINDS, Kind
 from pipeline.mine.config import MineSettings
-from pipeline.mine.detector import load_machines
+from pipeline.mine.detector import load_machines, prototypes
 from pipeline.mine.features import LAYERS_READ, features_of
 from pipeline.mine.labelled import FOLDS, Labelled, labelled
 from pipeline.mine.pii import redact
@@ -162,10 +162,10 @@ def main(
         name = "mine" if kind == "statement" else "query"
         accepted = np.array([one.accepted and one.alone for one in rows])
         claims.append(_strict(name, everything))
-        extra: dict[str, Any] = {"target": TARGET[kind], "by_stratum": _by_stratum(rows, accepted)}
+        extra: dict[str, Any] = {"target": TARGET[kind]}
         if kind == "statement":
-            extra["recall_by_family"] = _recall_by_family(rows, accepted)
             extra["lost_by"] = _lost_by(rows)
+            claims += _parts(rows, accepted)
         note = "estimate for the labelled half of sharegpt, nested 5-fold cross-validation by user"
         claims += _claims(name, rows, accepted, note, extra)
         threshold = settings.statement_threshold if kind == "statement" else settings.query_threshold
@@ -221,30 +221,36 @@ def _persona(path: Path, threshold: float) -> tuple[list[Judged], npt.NDArray[np
     return found, np.array([one.score >= threshold for one in found])
 
 
-def _by_stratum(rows: Sequence[Judged], hit: npt.NDArray[np.bool_]) -> dict[str, dict[str, int]]:
-    table: dict[str, dict[str, int]] = {}
-    for name in sorted({one.row.stratum for one in rows}):
-        part = [
-            (one.row.positive, bool(found)) for one, found in zip(rows, hit, strict=True) if one.row.stratum == name
-        ]
-        table[name] = {
-            "labels": len(part),
-            "positive": sum(positive for positive, _ in part),
-            "hits": sum(found for _, found in part),
-            "right": sum(positive and found for positive, found in part),
-        }
-    return table
+def _parts(rows: Sequence[Judged], hit: npt.NDArray[np.bool_]) -> list[Claim]:
+    """Precision and recall of statements by stratum and by family; the value of a claim is recall, 0 without positives.
+
+    A family's precision is that of the hits that the stage puts there, its recall that of the reader's family.
+    """
+    strata = [one.row.stratum for one in rows]
+    texts = [one.row.candidate.text for one, found in zip(rows, hit, strict=True) if found]
+    named = iter(prototypes("families").nearest(embed(texts)))
+    given = [next(named) if found else "" for found in hit]
+    read = [one.row.group if one.row.positive else "" for one in rows]
+    return [*_by("mining.stratum", rows, hit, strata, strata), *_by("mining.family", rows, hit, given, read)]
 
 
-def _recall_by_family(rows: Sequence[Judged], hit: npt.NDArray[np.bool_]) -> dict[str, dict[str, int]]:
-    positive = [(one.row.group, bool(found)) for one, found in zip(rows, hit, strict=True) if one.row.positive]
-    return {
-        family: {
-            "positive": sum(group == family for group, _ in positive),
-            "found": sum(group == family and found for group, found in positive),
-        }
-        for family in sorted({group for group, _ in positive})
-    }
+def _by(
+    name: str, rows: Sequence[Judged], hit: npt.NDArray[np.bool_], hits_of: Sequence[str], positives_of: Sequence[str]
+) -> list[Claim]:
+    claims = []
+    for part in sorted({*hits_of, *positives_of} - {""}):
+        cells: dict[str, list[float]] = {}
+        counts = {}
+        for rate, groups in (("precision", hits_of), ("recall", positives_of)):
+            own = [at for at, group in enumerate(groups) if group == part]
+            counted = hit[own] if rate == "precision" else np.array([rows[at].row.positive for at in own], dtype=bool)
+            counts[rate] = int(counted.sum())
+            if counted.any():
+                cells[rate] = [round(x, 4) for x in estimate([rows[at] for at in own], hit[own])[rate]]
+        value, low, high = cells.get("recall", [0.0, 0.0, 1.0])
+        extra = {"cells": cells, "hits": counts["precision"], "positives": counts["recall"]}
+        claims.append(Claim(f"{name}.{part}", value, "share", low, high, len(rows), "nested cross-validation", extra))
+    return claims
 
 
 def _lost_by(rows: Sequence[Judged]) -> dict[str, float]:
