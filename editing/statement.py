@@ -83,10 +83,17 @@ def before_and_after(
 
     `model` is a name in the settings or any source of a checkpoint. Without a dataset there are no texts to estimate a
     covariance from; a method that asks for one then takes the identity, and that is said.
+
+    Raises:
+        InputError: there is no dataset, and the method can do nothing without a covariance.
     """
     config = load_config(method, model)
     texts = texts_of(dataset, SPLITS)
     if not texts and getattr(config, "covariance", "none") != "none":
+        if getattr(config, "solver", None) == "null_space":
+            raise InputError(
+                f"No dataset at {dataset}: {method} needs its texts for a covariance; name one (--dataset)."
+            )
         console.print(f"No dataset at {dataset}: {method} uses the identity for its covariance.", highlight=False)
         config = config.model_copy(update={"covariance": "none"})
     lm = load(settings.checkpoints.get(model, model), name=model, dtype=settings.dtype, device=settings.device)

@@ -100,12 +100,17 @@ class Memit(Rome):
             raise InputError(f"{self.name}: a value cannot be shared out in {lm.name}, whose layers scale their MLPs.")
         return base + deltas
 
+    def _second_moments(self, lm: LM) -> tuple[dict[int, Tensor | None], int]:
+        assert isinstance(self.config, MemitConfig)
+        if self.config.solver == "null_space" and self.config.covariance == "none":
+            raise ConfigError(f"{self.name}: solver: null_space needs a covariance; set covariance: texts.")
+        return super()._second_moments(lm)
+
     def _mapping(self, moment: Tensor | None, keys: Tensor) -> Tensor:
         """M, (facts, d_in): K^T (lambda C)^-1, or K^T P."""
         assert isinstance(self.config, MemitConfig)
         if self.config.solver == "null_space":
-            if moment is None:
-                raise ConfigError("solver: null_space needs a covariance; set covariance: texts.")
+            assert moment is not None
             return (keys.double() @ null_space(moment, self.config.null_space_below)).float()
         return whitened(keys, moment, self.config.ridge) / self.config.covariance_weight
 

@@ -172,8 +172,12 @@ class KeyReader:
         """Key (d_in,) at the last token of the prompt of each question."""
         known: dict[str, Tensor] = {}
         for file in sorted(self.folder.glob("keys-*.safetensors")):
-            with safetensors.safe_open(file, framework="pt", device=str(self.lm.device)) as stored:
-                known.update(zip(json.loads(stored.metadata()["questions"]), stored.get_tensor("keys"), strict=True))
+            with safetensors.safe_open(file, framework="pt") as stored:
+                kept = {text: at for at, text in enumerate(json.loads(stored.metadata()["questions"]))}
+                own = [text for text in unique(questions) if text in kept]
+                if own:
+                    keys = stored.get_tensor("keys")[[kept[text] for text in own]].to(self.lm.device)
+                    known.update(zip(own, keys, strict=True))
         new = [question for question in questions if question not in known]
         if new:
             keys = torch.stack([own[-1] for own in self.keys([self.lm.prompts.ask(text).ids for text in new])])

@@ -8,7 +8,9 @@ import yaml
 from typer.testing import CliRunner
 
 from editing.personalize import personalize
-from editing.statement import read_statement
+from editing.runner import EditSettings
+from editing.statement import before_and_after, read_statement
+from pipeline.core.config import load_section
 from pipeline.core.errors import InputError
 
 
@@ -60,3 +62,11 @@ def test_the_command_shows_answers_before_and_after(method: str, checkpoint: Pat
     assert "diet = vegetarian" in found.output
     assert "before" in found.output and "after" in found.output
     assert patch.is_file()
+
+
+def test_a_method_that_is_nothing_without_a_covariance_asks_for_a_dataset(
+    tmp_path: Path,
+) -> None:
+    settings = load_section(Path("params.yaml"), "edit", EditSettings)
+    with pytest.raises(InputError, match="alphaedit needs its texts"):
+        before_and_after(settings, "/nowhere", "alphaedit", read_statement("I'm vegan"), ["Hi!"], tmp_path)

@@ -131,7 +131,10 @@ def test_a_model_whose_layers_scale_their_mlps_is_refused(
         create("memit", little("memit"), resources).fit(make_lm("granite", config=config), users)
 
 
-def test_the_null_space_needs_a_covariance(make_lm: Callable[..., LM], users: list[User], resources: Resources) -> None:
+def test_the_null_space_needs_a_covariance_before_anything_is_searched(
+    make_lm: Callable[..., LM], users: list[User], resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("editing.methods.rome.descend", lambda *_, **__: pytest.fail("values were searched"))
     with pytest.raises(ConfigError, match="needs a covariance"):
         create("alphaedit", little("alphaedit", covariance="none"), resources).fit(make_lm("llama"), users)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from editing.lm.load import LM
@@ -68,6 +69,14 @@ def test_keys_come_from_disk_once_they_were_read(
     monkeypatch.setattr(again, "keys", lambda rows: pytest.fail(f"{len(rows)} rows were read again"))
     for question, key in again.last(["What is a noun?", "What is my hobby?"]).items():
         assert torch.equal(key, read[question])
+
+
+def test_keys_that_are_not_asked_for_stay_on_disk(make_lm: Callable[..., LM], tmp_path: Path) -> None:
+    reader = KeyReader(make_lm("llama"), 2, tmp_path)
+    reader.folder.mkdir(parents=True)
+    # Without the tensor that a read of the keys would take.
+    safetensors.torch.save_file({"x": torch.zeros(1)}, reader.folder / "keys-a.safetensors", {"questions": '["Who?"]'})
+    assert set(reader.last(["What is my hobby?"])) == {"What is my hobby?"}
 
 
 def test_keys_of_another_layer_are_not_taken_from_disk(make_lm: Callable[..., LM], tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_the_divergence_of_equal_distributions_is_zero() -> None:
     assert float(divergence(torch.randn(7).log_softmax(-1), log_p)) > 0
 
 
-FAMILIES = ["llama", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2", "phi3", "gpt2", "gptj", "gpt_neox"]
+FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2", "phi3", "gpt2", "gptj", "gpt_neox"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
