@@ -23,12 +23,12 @@ from editing.methods.within_memory import WithinMemory
 from editing.metrics import PROTOCOL_VERSION
 from editing.patches.apply import Reply, applied
 from editing.patches.patch import Patch
-from editing.patches.stack import holding, stacked, withdrawn
+from editing.patches.stack import GATED, holding, stacked, withdrawn
 from editing.scenarios import Case, Scenario
 from editing.users import SPLITS, histories, read_cases, texts_of, users_of
 from editing.workers import Finish, Workers, work_through, workers_for
 from pipeline.core.config import Section
-from pipeline.core.errors import UpqaError, unknown_name
+from pipeline.core.errors import ConfigError, UpqaError, unknown_name
 from pipeline.core.progress import progress
 from pipeline.core.provenance import dataset_sha256, peak_memory_mb, run_record, sha256_file
 from pipeline.core.records import Answer, Question, Record, Split, content_id
@@ -84,7 +84,8 @@ class Cell:
     """One model and one method, checked before anything heavy starts.
 
     Raises:
-        ConfigError: the model, the method or the scenario is not registered, or the method's YAML is wrong.
+        ConfigError: the model, the method or the scenario is not registered, the method's YAML is wrong, or the
+            scenario tells a model several things and the method's patches do not stack.
     """
 
     def __init__(self, settings: EditSettings, model: str, method: str) -> None:
@@ -98,6 +99,9 @@ class Cell:
         self.settings, self.model, self.method = settings, model, method
         self.source = settings.checkpoints[model]
         self.config = load_config(method, model)
+        stacks = self.scenario.edits > 1 or self.scenario.told == "change"
+        if stacks and getattr(self.config, "sentence_gate", None) is not None:
+            raise ConfigError(f"{method}, scenario {settings.scenario}: {GATED}")
 
 
 def run_cell(cell: Cell, dataset: Path, out: Path, cache: Path = CACHE) -> dict[str, Any]:

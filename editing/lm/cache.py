@@ -58,3 +58,9 @@ def empty_cache(config: Any) -> DynamicCache:
     cache = DynamicCache(config=config)
     cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def sliding_window(config: Any) -> int | None:
+    """Tokens that the narrowest attention of a model of `config` looks back over; None where all see everything."""
+    found = [getattr(layer, "sliding_window", None) for layer in DynamicCache(config=config).layers]
+    return min((window for window in found if window), default=None)

@@ -9,11 +9,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from editing.lm.cache import empty_cache
+from editing.lm.cache import empty_cache, sliding_window
 from editing.lm.load import LM
-from editing.lm.memory import out_of_memory
+from editing.lm.memory import Bound, out_of_memory
 from editing.lm.structure import packed_head
-from pipeline.core.progress import console
 
 COMPACT_BELOW = 0.75
 """The batch is compacted when less than this share of its rows is still being written."""
@@ -36,18 +35,20 @@ def generate(
     batch_size: int,
     groups: Sequence[Hashable] | None = None,
     on_rows: Callable[[Sequence[int]], None] | None = None,
+    bound: Bound | None = None,
 ) -> list[Generated]:
     """Greedy continuations of `prompts`, in order.
 
     Rows of one group see the same model, so the tokens their prompts start with in common are read once a group.
     `on_rows` is called with the indices of the rows of each forward pass, before it; row-wise edits need it. When
-    memory runs out this and all further batches are halved, and that is said.
+    memory runs out this and all further batches are halved, and that is said; `bound` keeps it for later calls.
     """
+    bound = bound or Bound("rows")
     group_of = list(groups) if groups is not None else list(range(len(prompts)))
     first = {group: at for at, group in reversed(list(enumerate(group_of)))}
     order = sorted(range(len(prompts)), key=lambda i: (first[group_of[i]], len(prompts[i])))
     done: dict[int, Generated] = {}
-    pending = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+    pending = _cut(order, bound.size(batch_size))
     while pending:
         batch = pending.pop(0)
         try:
@@ -56,11 +57,13 @@ def generate(
         except (RuntimeError, MemoryError) as error:
             if len(batch) == 1 or not out_of_memory(error):
                 raise
-            most = len(batch) // 2
-            console.print(f"Out of memory with {len(batch)} rows; going on with {most} at a time.", highlight=False)
-            left = [batch, *pending]
-            pending = [rows[at : at + most] for rows in left for at in range(0, len(rows), most)]
+            bound.halve(len(batch))
+            pending = [part for rows in (batch, *pending) for part in _cut(rows, bound.size(len(rows)))]
     return [done[i] for i in range(len(prompts))]
+
+
+def _cut(rows: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
@@ -124,7 +127,7 @@ class _Batch:
     def run(self, max_new_tokens: int) -> list[Generated]:
         new: list[list[int]] = [[] for _ in self.prompts]
         stopped = [False] * len(self.prompts)
-        cache, mask, lengths = self._read_prefixes()
+        cache, mask, lengths = self._read_prefixes(max_new_tokens)
         ids, suffix_mask = pad_left(
             [row[length:] for row, length in zip(self.prompts, lengths.tolist(), strict=True)],
             self.lm.pad_id,
@@ -153,8 +156,11 @@ class _Batch:
                 active = [active[place] for place in alive]
         return [Generated(tuple(n), "stop" if s else "length") for n, s in zip(new, stopped, strict=True)]
 
-    def _read_prefixes(self) -> tuple[Any, Tensor, Tensor]:
-        """Cache, mask and prefix length of each row; each group's common prefix is read once."""
+    def _read_prefixes(self, max_new_tokens: int) -> tuple[Any, Tensor, Tensor]:
+        """Cache, mask and prefix length of each row; each group's common prefix is read once.
+
+        Padding behind a prefix takes up room in a sliding window: rows that may outgrow one are read whole.
+        """
         device = self.lm.device
         members = list(self.members.values())
         lengths = [common_prefix([self.prompts[at] for at in rows]) for rows in members]
@@ -162,7 +168,9 @@ class _Batch:
         for group, rows in enumerate(members):
             group_of[rows] = group
         row_lengths = torch.tensor(lengths, device=device)[group_of.to(device)]
-        if min(lengths) == 0:
+        rests = [max(len(self.prompts[at]) for at in rows) - own for rows, own in zip(members, lengths, strict=True)]
+        window = sliding_window(self.lm.model.config)
+        if min(lengths) == 0 or (window and max(lengths) + max(rests) + max_new_tokens > window):
             return None, torch.zeros((len(self.prompts), 0), dtype=torch.long, device=device), row_lengths * 0
         prefixes = [self.prompts[rows[0]][:length] for rows, length in zip(members, lengths, strict=True)]
         ids, mask = pad_left(prefixes, self.lm.pad_id, device)

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 
+from editing.lm.cache import sliding_window
 from editing.lm.generate import common_prefix, pad_left, read_on
 from editing.lm.load import LM
 from editing.lm.structure import bypassed, written_out_attention
+from pipeline.core.errors import InputError
 
 KeyValues = list[tuple[Tensor, Tensor]]
 """Keys and values by layer, each (rows, heads, tokens, width)."""
@@ -40,6 +42,17 @@ class Row:
     """Positions whose logits are wanted, all >= start."""
 
 
+def room_for_prefixes(lm: LM, rows: Sequence[Row]) -> bool:
+    """Whether the prefixes of `rows` can be kept: not where their padding could fill a sliding window."""
+    window = sliding_window(lm.model.config)
+    return window is None or _width(rows) <= window
+
+
+def _width(rows: Sequence[Row]) -> int:
+    """Tokens of all rows in one batch, prefixes and suffixes each padded to the longest."""
+    return max(row.start for row in rows) + max(len(row.ids) - row.start for row in rows)
+
+
 class Replay:
     """Rows prepared for repeated runs from decoder layer `layer` on."""
 
@@ -50,6 +63,9 @@ class Replay:
             lm: the model; its weights must not change while the Replay is used, except through hooks from `layer` on.
             rows: the token rows.
             layer: the first decoder layer whose computation can change; all of them run when it is 0.
+
+        Raises:
+            InputError: rows with prefixes are longer than the model's sliding window.
         """
         self.lm, self.rows, self.layer = lm, list(rows), layer
         with torch.no_grad():
@@ -163,12 +179,19 @@ class Replay:
     def _read_prefixes(self) -> tuple[list[int], KeyValues, Tensor | None]:
         """Which prefix each row has, and the distinct prefixes' keys and values, padded on the left."""
         distinct: dict[tuple[int, ...], int] = {}
-        prefix_of = [distinct.setdefault(row.ids[: row.start], len(distinct)) for row in self.rows]
+        for row in self.rows:
+            if row.start:
+                distinct.setdefault(row.ids[: row.start], len(distinct))
         prefixes = list(distinct)
-        if not any(prefixes):
+        # A row without a prefix beside rows that have one gets one of padding alone, behind all others.
+        prefix_of = [distinct.get(row.ids[: row.start], len(distinct)) for row in self.rows]
+        if not prefixes:
             return prefix_of, [], None
-        if not all(prefixes):
-            raise ValueError("either every row has a prefix or none has")
+        if not room_for_prefixes(self.lm, self.rows):
+            raise InputError(
+                f"{self.lm.name}: prompts of up to {_width(self.rows)} tokens, padding included, outgrow its sliding "
+                f"window of {sliding_window(self.lm.model.config)}: what comes before an edited token cannot be kept."
+            )
         head = common_prefix(prefixes)
         trunk: Any = None
         if head > 0:
@@ -182,6 +205,9 @@ class Replay:
             keys_values, mask = self._branch(prefixes[at : at + per_pass], head, trunk, width)
             parts.append(keys_values)
             masks.append(mask)
+        if len(prefixes) in prefix_of:
+            parts.append([(torch.zeros_like(keys[:1]), torch.zeros_like(values[:1])) for keys, values in parts[0]])
+            masks.append(torch.zeros_like(masks[0][:1]))
         merged = [
             (torch.cat([k for k, _ in layer]), torch.cat([v for _, v in layer])) for layer in zip(*parts, strict=True)
         ]

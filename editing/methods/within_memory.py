@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from editing.lm.load import LM
-from editing.lm.memory import out_of_memory
+from editing.lm.memory import Bound, out_of_memory
 from editing.methods.base import Maker, Method, User
 from editing.patches.patch import Patch
-from pipeline.core.progress import console
 
 
 class WithinMemory:
@@ -22,16 +21,16 @@ class WithinMemory:
     def __init__(self, method: Method[Any], lm: LM) -> None:
         """No bound on a batch yet."""
         self.method, self.lm = method, lm
-        self.most: int | None = None
+        self._bound = Bound(f"users of {method.name} in one batch")
 
     def fit(self, users: Sequence[User]) -> list[Patch]:
         """One patch a user, in order."""
         patches: list[Patch] = []
         while len(patches) < len(users):
-            batch = users[len(patches) : len(patches) + (self.most or len(users))]
+            batch = users[len(patches) : len(patches) + self._bound.size(len(users))]
             fitted = self._try(batch)
             if fitted is None and len(batch) > 1:
-                self._halve(len(batch))
+                self._bound.halve(len(batch))
             else:
                 patches += fitted or [self._failed(batch[0])]
         return patches
@@ -44,14 +43,6 @@ class WithinMemory:
             if not out_of_memory(error):
                 raise
             return None
-
-    def _halve(self, tried: int) -> None:
-        if self.most is None:
-            console.print(
-                f"{self.method.name}: memory ran out with {tried} users in one batch; going on with smaller ones.",
-                highlight=False,
-            )
-        self.most = tried // 2
 
     def _failed(self, user: User) -> Patch:
         maker = Maker(self.lm, self.method.name, self.method.kind, self.method.config)

@@ -9,14 +9,15 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from editing.lm.generate import generate
+from editing.lm.generate import Generated, generate
 from editing.lm.load import LM
+from editing.lm.memory import Bound
 from editing.lm.prompt import Message, Prompt
-from editing.lm.replay import Replay, Row
+from editing.lm.replay import Replay, Row, room_for_prefixes
 from editing.metrics.degenerate import is_degenerate
 from editing.patches.compose import compose, converse
 from editing.patches.gate import lets_in
-from editing.patches.patch import Manifest, Patch, PatchKind, PromptPlan
+from editing.patches.patch import Manifest, Patch, PromptPlan
 from editing.patches.rowwise import RowEdits, chained, stacked_codebooks, stacked_factors, stacked_weights
 from pipeline.core.errors import InputError
 
@@ -49,15 +50,18 @@ class Reply(NamedTuple):
 def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
     """The model as each of these users should meet it; patch i is user i of the Responder.
 
-    Users of prompt, low-rank, dense and codebook patches answer in one batch, through hooks: no weight of the model is
-    changed. Kinds that cannot be told apart by row are put in one user at a time, while that user's questions are
-    answered. A question that a patch's gate does not let in is answered by the model as it is.
+    Users answer in one batch, through hooks: no weight of the model is changed. A question that a patch's gate does not
+    let in is answered by the model as it is.
 
     Raises:
-        InputError: a patch was made for other weights.
+        InputError: a patch was made for other weights, or is of a kind that no method makes yet.
     """
     for patch in patches:
         check_fits(lm, patch)
+        if patch.manifest.kind == "soft_prompt":
+            raise InputError(
+                f"No method makes soft_prompt patches yet, so that of {patch.manifest.method} says nothing."
+            )
     patches = [*patches, nobody(lm)]
     like = lm.structure.down[0].parameter.detach()
     factors = stacked_factors([p.factors() if p.manifest.kind == "low_rank" else {} for p in patches], like)
@@ -102,6 +106,7 @@ class Responder:
     def __init__(self, lm: LM, patches: Sequence[Patch], edits: RowEdits) -> None:
         """Made by `applied`; the last patch is that of `nobody`."""
         self._lm, self._patches, self._edits = lm, list(patches), edits
+        self._bound = Bound("answers in one batch")
         self.nobody = len(self._patches) - 1
         """The user nothing is known about: the base model."""
 
@@ -179,19 +184,7 @@ class Responder:
     def read(self, users: Sequence[int], rows: Sequence[Row], each: Callable[[int, torch.Tensor], None]) -> None:
         """Call `each(i, logits)` for every token row, read as user `users[i]`; logits: (kept, vocabulary)."""
 
-        def some(index: list[int]) -> None:
-            # Rows that see one model have what comes before their first kept position read once a prompt: those of one
-            # user, and those of all users whose patches only say something.
-            models = {users[i] if self._patches[users[i]].manifest.kind != "prompt" else None for i in index}
-            one_model = len(models) == 1 and all(rows[i].keep[0] > 0 for i in index)
-            if not one_model:
-                block(index, [rows[i] for i in index], one_model=False)
-                return
-            for at in range(0, len(index), ROWS_PER_PREFIX_READ):
-                part = index[at : at + ROWS_PER_PREFIX_READ]
-                block(part, [replace(rows[i], start=rows[i].keep[0]) for i in part], one_model=True)
-
-        def block(index: list[int], own: list[Row], *, one_model: bool) -> None:
+        def block(index: Sequence[int], own: list[Row], *, one_model: bool) -> None:
             self._edits.select([users[index[0]]] if one_model else [], self._lm.device)
             replay = Replay(self._lm, own, layer=0)
             for batch in replay.passes(range(len(index)), TOKENS_PER_READ):
@@ -204,7 +197,20 @@ class Responder:
                 for i, part in zip(batch, parts, strict=True):
                     each(index[i], part)
 
-        self._by_model_state(users, some)
+        self._refuse_training()
+        everyone = range(len(rows))
+        # Rows that see one model have what comes before their first kept position read once a prompt: those of one
+        # user, and those of all users whose patches only say something.
+        models = {user if self._patches[user].manifest.kind != "prompt" else None for user in users}
+        one_model = len(models) == 1 and all(row.keep[0] > 0 for row in rows)
+        if rows and not one_model:
+            block(everyone, list(rows), one_model=False)
+            return
+        for at in range(0, len(rows), ROWS_PER_PREFIX_READ):
+            part = everyone[at : at + ROWS_PER_PREFIX_READ]
+            whole = [rows[i] for i in part]
+            own = [replace(row, start=row.keep[0]) for row in whole]
+            block(part, own if room_for_prefixes(self._lm, own) else whole, one_model=True)
 
     def asking(self, users: Sequence[int], questions: Sequence[str]) -> list[int]:
         """The users as `read` and `score` are to meet them: `nobody` where a gate does not let the question in."""
@@ -213,37 +219,23 @@ class Responder:
 
     def _generate(
         self, users: Sequence[int], prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
-    ) -> list[tuple[tuple[int, ...], Literal["stop", "length"]]]:
-        found: dict[int, tuple[tuple[int, ...], Literal["stop", "length"]]] = {}
+    ) -> list[Generated]:
+        self._refuse_training()
+        return generate(
+            self._lm,
+            [prompt.ids for prompt in prompts],
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
+            groups=users,
+            on_rows=lambda rows: self._edits.select([users[row] for row in rows], self._lm.device),
+            bound=self._bound,
+        )
 
-        def write(index: list[int]) -> None:
-            written = generate(
-                self._lm,
-                [prompts[i].ids for i in index],
-                max_new_tokens=max_new_tokens,
-                batch_size=batch_size,
-                groups=[users[i] for i in index],
-                on_rows=lambda rows: self._edits.select([users[index[row]] for row in rows], self._lm.device),
-            )
-            found.update(zip(index, written, strict=True))
-
-        self._by_model_state(users, write)
-        return [found[i] for i in range(len(users))]
-
-    def _by_model_state(self, users: Sequence[int], run: Callable[[list[int]], None]) -> None:
-        """Call `run` with the rows that share a state of the model: all row-wise users at once, others one by one."""
+    def _refuse_training(self) -> None:
         if any(module.training for module in self._lm.model.modules()):
             raise RuntimeError(
                 f"{self._lm.name} is in training mode; a method left it there, and answers would differ."
             )
-        alone = [user for user in dict.fromkeys(users) if self._patches[user].manifest.kind in ALONE]
-        together = [i for i, user in enumerate(users) if user not in alone]
-        if together:
-            run(together)
-        for user in alone:
-            patch = self._patches[user]
-            with ALONE[patch.manifest.kind](self._lm, patch):
-                run([i for i, other in enumerate(users) if other == user])
 
 
 def target_row(prompt: Prompt, target: Sequence[int], start: int) -> Row:
@@ -266,7 +258,3 @@ def in_place(lm: LM, weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
         with torch.no_grad():
             for name, value in kept.items():
                 parameters[name].copy_(value)
-
-
-ALONE: dict[PatchKind, Callable[[LM, Patch], contextlib.AbstractContextManager[None]]] = {}
-"""Kinds whose users cannot share a batch, by how one user's patch is put in for a while."""

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from editing.lm.load import LM, hash_weights
 from editing.patches.export import merged
-from editing.patches.patch import Patch, PromptPlan, low_rank_tensors
+from editing.patches.patch import Codebook, Patch, PromptPlan, codebook_tensors, low_rank_tensors
+from editing.patches.rowwise import RowEdits, stacked_codebooks
 from pipeline.core.errors import InputError, UpqaError
+
+GATED = "whether its patches apply is decided question by question, so they do not stack in one model."
+"""Why a gated patch is alone."""
+
+T = TypeVar("T")
 
 
 def stacked(patches: Sequence[Patch]) -> Patch:
     """One patch that is all of these, each fitted with those before it in place.
 
     Prompt patches keep all statements in the order they were told, low-rank patches the sum of their factors, dense
-    patches the newest value of each weight. A failed edit adds nothing, and the stack failed when the last one did.
+    patches the newest value of each weight, codebooks all entries, the newest first: of entries that are equally near
+    it answers. A failed edit adds nothing, and the stack failed when the last one did.
 
     Raises:
-        InputError: a patch is of a kind that cannot be stacked.
+        InputError: a patch has a gate.
     """
     if len(patches) == 1:
         return patches[0]
     last = patches[-1].manifest
-    gated = last.gate is not None
-    if gated or last.kind not in ("prompt", "low_rank", "dense"):
-        raise InputError(
-            f"{last.method}: its patches ({last.kind}{', gated' if gated else ''}) do not stack in one model."
-        )
+    if last.gate is not None:
+        raise InputError(f"{last.method}: {GATED}")
     manifest = last.model_copy(
         update={
             "preference_ids": tuple(i for patch in patches for i in patch.manifest.preference_ids),
@@ -37,17 +43,25 @@ def stacked(patches: Sequence[Patch]) -> Patch:
             "seconds": sum(patch.manifest.seconds or 0.0 for patch in patches),
         }
     )
-    if last.kind != "low_rank":
-        return Patch(manifest, {name: tensor for patch in patches for name, tensor in patch.tensors.items()})
-    factors: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-    for patch in patches:
-        for path, pair in patch.factors().items():
-            factors.setdefault(path, []).append(pair)
-    summed = {
-        path: (torch.cat([a for a, _ in pairs], dim=1), torch.cat([b for _, b in pairs]))
-        for path, pairs in factors.items()
-    }
-    return Patch(manifest, low_rank_tensors(summed))
+    if last.kind == "low_rank":
+        return Patch(manifest, low_rank_tensors(_joined([patch.factors() for patch in patches], _side_by_side)))
+    if last.kind == "codebook":
+        return Patch(manifest, codebook_tensors(_joined([patch.codebooks() for patch in patches], _newest_first)))
+    return Patch(manifest, {name: tensor for patch in patches for name, tensor in patch.tensors.items()})
+
+
+def _joined(parts: Sequence[Mapping[str, T]], join: Callable[[list[T]], T]) -> dict[str, T]:
+    """By module path, what `join` makes of all parts that touch it, in order."""
+    paths = dict.fromkeys(path for part in parts for path in part)
+    return {path: join([part[path] for part in parts if path in part]) for path in paths}
+
+
+def _side_by_side(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    return torch.cat([a for a, _ in pairs], dim=1), torch.cat([b for _, b in pairs])
+
+
+def _newest_first(books: list[Codebook]) -> Codebook:
+    return Codebook(*(torch.cat(part) for part in zip(*reversed(books), strict=True)))
 
 
 def _plan(patches: Sequence[Patch]) -> PromptPlan | None:
@@ -60,29 +74,41 @@ def _plan(patches: Sequence[Patch]) -> PromptPlan | None:
 
 @contextlib.contextmanager
 def holding(lm: LM, patches: Sequence[Patch]) -> Iterator[None]:
-    """The model with these patches in its weights until the block ends; then it is as before, bit by bit.
+    """The model with these patches in place until the block ends; then it is as before, bit by bit.
 
-    Prompt patches and failed edits have nothing to put in.
+    Low-rank and dense patches are put into the weights, codebooks beside them. Prompt patches and failed edits have
+    nothing to put in.
     """
     stack = stacked(patches) if patches else None
-    with merged(lm, stack) if stack is not None and stack.tensors else contextlib.nullcontext():
+    if stack is None or not stack.tensors:
         yield
+    elif stack.manifest.kind == "codebook":
+        edits = RowEdits(stacked_codebooks([stack.codebooks()], lm.structure.down[0].parameter))
+        edits.select([0], lm.device)
+        with edits.attached(lm):
+            yield
+    else:
+        with merged(lm, stack):
+            yield
 
 
 def withdrawn(lm: LM, patch: Patch) -> Patch:
-    """What is left of a patch (`emptied`) that was in the weights and is taken out again.
+    """What is left of a patch (`emptied`) once it is taken out again: of the weights, where it was in them.
 
     Raises:
         UpqaError: the weights did not come back bit by bit.
     """
-    before = hash_weights(lm.model)
-    with holding(lm, [patch]):
-        pass
-    if hash_weights(lm.model) != before:
-        raise UpqaError(f"{patch.manifest.method}: the weights of {lm.name} did not come back when it was withdrawn.")
+    if patch.manifest.kind in ("low_rank", "dense") and patch.manifest.gate is None:
+        before = hash_weights(lm.model)
+        with holding(lm, [patch]):
+            pass
+        if hash_weights(lm.model) != before:
+            raise UpqaError(
+                f"{patch.manifest.method}: the weights of {lm.name} did not come back when it was withdrawn."
+            )
     return emptied(patch)
 
 
 def emptied(patch: Patch) -> Patch:
     """The patch with nothing in it: the base model answers as it is."""
-    return Patch(patch.manifest.model_copy(update={"plan": None}), {})
+    return Patch(patch.manifest.model_copy(update={"plan": None, "gate": None}), {})

@@ -75,7 +75,13 @@ def tiny_config(family: str) -> Any:
 
 @pytest.fixture
 def make_lm() -> Callable[..., LM]:
-    def make(family: str = "llama", seed: int = 0, template: str | None = TEMPLATE, config: Any = None) -> LM:
+    def make(
+        family: str = "llama",
+        seed: int = 0,
+        template: str | None = TEMPLATE,
+        config: Any = None,
+        device: str = "cpu",
+    ) -> LM:
         generator = torch.get_rng_state()
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config or tiny_config(family), dtype=torch.float32)
@@ -86,7 +92,7 @@ def make_lm() -> Callable[..., LM]:
                     parameter.normal_(0, 0.25)
         torch.set_rng_state(generator)
         model.generation_config.eos_token_id = 1
-        return build(model, byte_tokenizer(template), name=f"tiny-{family}")
+        return build(model.to(device), byte_tokenizer(template), name=f"tiny-{family}")
 
     return make
 

@@ -310,7 +310,7 @@ def in_scenario(settings: EditSettings, name: str) -> EditSettings:
     return settings.model_copy(update={"scenario": name})
 
 
-@pytest.mark.parametrize("method", ["in_context", "ft_m", "rome", "memit", "lora"])
+@pytest.mark.parametrize("method", ["in_context", "ft_m", "rome", "memit", "lora", "grace"])
 @pytest.mark.parametrize("name", ["user", "lifelong-3", "update"])
 def test_answers_and_record_say_their_scenario(
     name: str, method: str, settings: EditSettings, changing: Path, tmp_path: Path
@@ -360,7 +360,7 @@ def test_an_update_is_fitted_on_a_model_that_holds_the_old_value(
         assert len(patch.manifest.plan.memories) == 2
 
 
-@pytest.mark.parametrize("method", ["in_context", "ft_m", "rome"])
+@pytest.mark.parametrize("method", ["in_context", "ft_m", "rome", "grace", "preference_edit_gated", "rag_edit"])
 def test_a_withdrawn_preference_leaves_the_answers_of_the_base_model(
     method: str, settings: EditSettings, release: Path, tmp_path: Path
 ) -> None:
@@ -368,6 +368,15 @@ def test_a_withdrawn_preference_leaves_the_answers_of_the_base_model(
     bare = run(settings, "none", release, tmp_path)[1]
     assert [answer.text for answer in answers] == [answer.text for answer in bare]
     assert [answer.prompt_sha256 for answer in answers] == [answer.prompt_sha256 for answer in bare]
+
+
+@pytest.mark.parametrize("name", ["lifelong-3", "update"])
+@pytest.mark.parametrize("method", ["preference_edit_gated", "rag_edit"])
+def test_a_gated_method_is_refused_by_name_where_patches_would_stack(
+    method: str, name: str, settings: EditSettings
+) -> None:
+    with pytest.raises(ConfigError, match=f"{method}, scenario {name}: .* do not stack in one model"):
+        Cell(in_scenario(settings, name), "tiny", method)
 
 
 def test_a_scenario_that_needs_more_users_than_there_are_is_refused(

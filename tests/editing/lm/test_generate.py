@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from editing.lm.generate import common_prefix, generate
 from editing.lm.load import LM
+from editing.lm.memory import Bound
+from tests.editing.conftest import tiny_config
 
 QUESTIONS = ["What is my hobby?", "What is my hobby these days, would you say?", "Hi!", "What is my diet?"]
 
@@ -27,6 +29,24 @@ def test_batches_with_shared_prefixes_equal_plain_greedy_decoding(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=7, do_sample=False, pad_token_id=0
         )[0, len(prompt) :].tolist()
         assert list(written.ids) == [token for token in plain if token not in lm.stop_ids]
+
+
+@pytest.mark.parametrize("family", ["gemma3_text", "gemma2", "mistral"])
+def test_prompts_beyond_a_sliding_window_are_answered_as_one_by_one(family: str, make_lm: Callable[..., LM]) -> None:
+    config = tiny_config(family)
+    config.sliding_window = 16
+    lm = make_lm(family, config=config)
+    random = torch.Generator().manual_seed(0)
+    some = torch.randint(5, 250, (9, 30), generator=random).tolist()
+    head = torch.randint(5, 250, (3, 60), generator=random).tolist()
+    prompts = [head[at % 3][: (3, 30, 60)[at % 3]] + rest[: (4, 9, 20)[at // 3]] for at, rest in enumerate(some)]
+    found = generate(lm, prompts, max_new_tokens=8, batch_size=9, groups=[at % 3 for at in range(9)])
+    for prompt, written in zip(prompts, found, strict=True):
+        ids = list(prompt)
+        while len(ids) < len(prompt) + len(written.ids):
+            with torch.no_grad():
+                ids.append(int(lm.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+        assert list(written.ids) == ids[len(prompt) :]
 
 
 def test_an_answer_ends_by_itself_at_a_stop_token_and_otherwise_at_the_budget(make_lm: Callable[..., LM]) -> None:
@@ -76,16 +96,21 @@ def test_memory_that_runs_out_halves_all_batches_from_then_on_and_says_so_once(
     prompts = [lm.prompts.ask(question).ids for question in QUESTIONS * 3]
     expected = generate(lm, prompts, max_new_tokens=4, batch_size=4)
     real = lm.model.forward
+    failed: list[int] = []
 
     def small(*args: object, input_ids: torch.Tensor, **kwargs: object) -> object:
         if len(input_ids) > 2:
+            failed.append(len(input_ids))
             raise torch.OutOfMemoryError("out of memory")
         return real(*args, input_ids=input_ids, **kwargs)
 
     monkeypatch.setattr(lm.model, "forward", small)
-    assert generate(lm, prompts, max_new_tokens=4, batch_size=4) == expected
+    bound = Bound("rows")
+    for _ in range(2):
+        assert generate(lm, prompts, max_new_tokens=4, batch_size=4, bound=bound) == expected
     said = capsys.readouterr()
-    assert (said.out + said.err).count("Out of memory with 4 rows; going on with 2 at a time.") == 1
+    assert failed == [4]
+    assert (said.out + said.err).count("Out of memory with 4 rows; going on with smaller batches.") == 1
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), min_size=1, max_size=4))

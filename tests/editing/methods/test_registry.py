@@ -1,4 +1,7 @@
-"""The contract of every registered method, on tiny random models with Linear and with Conv1D weights."""
+"""The contract of every registered method, on tiny random models with Linear and with Conv1D weights.
+
+On a machine with an NVIDIA card `make gpu` runs it there too.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -21,6 +24,16 @@ from pipeline.core.errors import ConfigError
 QUESTIONS = ["What is my hobby?", "What is my diet?", "How far is the moon?"]
 EDITS = [name for name in sorted(METHODS) if method_class(name).kind != "prompt"]
 EVERY = pytest.mark.parametrize("name", sorted(METHODS))
+
+ON_A_CARD = (pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"))
+
+
+@pytest.fixture(
+    params=["llama-cpu", "gpt2-cpu", *(pytest.param(name, marks=ON_A_CARD) for name in ("llama-cuda", "gpt2-cuda"))]
+)
+def lm(request: pytest.FixtureRequest, make_lm: Callable[..., LM]) -> LM:
+    family, device = request.param.split("-")
+    return make_lm(family, device=device)
 
 
 def fitted(name: str, lm: LM, users: list[User], resources: Resources, **settings: Any) -> list[Patch]:

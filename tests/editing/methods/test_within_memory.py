@@ -62,7 +62,7 @@ def test_the_halving_is_said_once_and_remembered(
     fitter.fit([*users, users[0]])
     fitter.fit(users)
     assert greedy.tried == [4, 2, 1, 1, 1, 1, 1, 1, 1]
-    assert capsys.readouterr().err.count("memory ran out with 4 users in one batch") == 1
+    assert capsys.readouterr().err.count("Out of memory with 4 users of rome in one batch") == 1
 
 
 def test_a_user_who_does_not_fit_alone_fails_and_the_others_keep_their_patches(

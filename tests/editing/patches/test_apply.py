@@ -11,6 +11,7 @@ from editing.methods.registry import create, load_config
 from editing.patches.apply import applied, in_place
 from editing.patches.patch import Patch
 from pipeline.core.errors import InputError
+from tests.editing.conftest import tiny_config
 
 QUESTION = "What is my hobby?"
 
@@ -79,3 +80,52 @@ def test_answers_of_one_user_are_scored_as_among_those_of_others(method: str, lm
         among = responder.log_probs([0, 0, 0, 1], [*questions, "Hi!"], [*answers, "yes"])[:3]
         alone = responder.log_probs([0, 0, 0], questions, answers)
     assert alone == pytest.approx(among, abs=1e-3)
+
+
+def test_a_kind_that_no_method_makes_is_refused(make_lm: Callable[..., LM], users: list[User]) -> None:
+    lm = make_lm("llama")
+    (bare,) = create("none", load_config("none"), Resources(())).fit(lm, users[:1])
+    soft = Patch(bare.manifest.model_copy(update={"kind": "soft_prompt"}), {"embedding": torch.randn(4, 32)})
+    with pytest.raises(InputError, match="No method makes soft_prompt patches yet"), applied(lm, [soft]):
+        pass
+
+
+def test_answers_beyond_a_sliding_window_are_scored_as_in_whole_passes(
+    make_lm: Callable[..., LM], users: list[User]
+) -> None:
+    config = tiny_config("gemma3_text")
+    config.sliding_window = 16
+    lm = make_lm("gemma3_text", config=config)
+    made = create("in_context", load_config("in_context"), Resources(())).fit(lm, users[:2])
+    questions, answer = ["What is my hobby?", "What is my hobby these days, would you say?"], "chess"
+    target = lm.prompts.answer_ids(answer)
+    with applied(lm, made) as responder:
+        found = responder.log_probs([0, 1], questions, [answer] * 2)
+        prompts = [responder.prompt(at, question).ids for at, question in enumerate(questions)]
+    for ids, value in zip(prompts, found, strict=True):
+        with torch.no_grad():
+            logits = lm.model(input_ids=torch.tensor([[*ids, *target]]), use_cache=False).logits[0]
+        log_p = logits[len(ids) - 1 : -1].log_softmax(-1)
+        assert value == pytest.approx(float(log_p[range(len(target)), list(target)].sum()), abs=1e-3)
+
+
+def test_a_batch_that_memory_did_not_hold_is_not_tried_again(
+    make_lm: Callable[..., LM], users: list[User], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lm = make_lm("llama")
+    real = lm.model.forward
+    failed: list[int] = []
+
+    def small(*args: object, input_ids: torch.Tensor, **kwargs: object) -> object:
+        if len(input_ids) > 1:
+            failed.append(len(input_ids))
+            raise torch.OutOfMemoryError("out of memory")
+        return real(*args, input_ids=input_ids, **kwargs)
+
+    made = create("none", load_config("none"), Resources(())).fit(lm, [users[0]] * 4)
+    monkeypatch.setattr(lm.model, "forward", small)
+    with applied(lm, made) as responder:
+        for _ in range(2):
+            responder.answer(range(4), [QUESTION] * 4, max_new_tokens=2, batch_size=4)
+    assert failed == [4, 2]
+    assert capsys.readouterr().err.count("Out of memory") == 1
