@@ -59,9 +59,7 @@ def applied(lm: LM, patches: Sequence[Patch]) -> Iterator[Responder]:
     for patch in patches:
         check_fits(lm, patch)
         if patch.manifest.kind == "soft_prompt":
-            raise InputError(
-                f"No method makes soft_prompt patches yet, so that of {patch.manifest.method} says nothing."
-            )
+            raise InputError(f"{patch.manifest.method}: no method makes soft_prompt patches yet; it cannot be applied.")
     patches = [*patches, nobody(lm)]
     like = lm.structure.down[0].parameter.detach()
     factors = stacked_factors([p.factors() if p.manifest.kind == "low_rank" else {} for p in patches], like)

@@ -86,7 +86,7 @@ def test_a_kind_that_no_method_makes_is_refused(make_lm: Callable[..., LM], user
     lm = make_lm("llama")
     (bare,) = create("none", load_config("none"), Resources(())).fit(lm, users[:1])
     soft = Patch(bare.manifest.model_copy(update={"kind": "soft_prompt"}), {"embedding": torch.randn(4, 32)})
-    with pytest.raises(InputError, match="No method makes soft_prompt patches yet"), applied(lm, [soft]):
+    with pytest.raises(InputError, match="no method makes soft_prompt patches yet"), applied(lm, [soft]):
         pass
 
 
