@@ -8,7 +8,6 @@ into a file of its own, benchmarks/results/mine_large.json.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
@@ -24,7 +23,7 @@ import yaml
 from benchmarks.claims import ROOT, Claim, write
 from pipeline.core.records import Statement
 from pipeline.core.tables import read_parquet
-from pipeline.mine.labelled import CHOSEN, FILES, LABELS
+from pipeline.mine.labelled import labels_by_place
 from pipeline.sources.base import SourceSettings
 from pipeline.sources.sharegpt import ShareGPT
 
@@ -58,7 +57,6 @@ def mined(folder: Path, path: Path | None, most: int | None) -> dict[str, Any]:
     subprocess.run([*command, "--params", str(folder / "params.yaml")], check=True, cwd=ROOT)
     after = os.times()
     report: dict[str, Any] = json.loads((folder / "out" / "report.json").read_text(encoding="utf-8"))
-    report["read"] = read_before(folder / "out" / "statements.parquet")
     report["wall_s"] = after.elapsed - before.elapsed
     report["cpu_s"] = after.children_user + after.children_system - before.children_user - before.children_system
     return report
@@ -66,11 +64,7 @@ def mined(folder: Path, path: Path | None, most: int | None) -> dict[str, Any]:
 
 def read_before(path: Path) -> Counter[str]:
     """How many of the statements at `path` were labelled by reading, by label; "" counts the others."""
-    label = {
-        (row["conversation"], int(row["turn"]), int(row["start"]), int(row["end"])): row["label"]
-        for name in (FILES["statement"], CHOSEN["statement"])
-        for row in csv.DictReader((LABELS / name).read_text(encoding="utf-8").splitlines())
-    }
+    label = labels_by_place("statement", "sharegpt")
     places = (statement.evidence for statement in read_parquet(path, Statement))
     return Counter(label.get((e.conversation, e.turn, e.start, e.end), "") for e in places)
 
@@ -104,12 +98,13 @@ def main(times: Annotated[int, typer.Option(help="Also mine the corpus this many
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         whole, tenth = mined(folder / "whole", None, None), mined(folder / "tenth", None, TENTH)
+        read = read_before(folder / "whole" / "out" / "statements.parquet")
         if times > 1:
             repeated(path, times, folder / "large.json")
             large_megabytes = (folder / "large.json").stat().st_size / MEGABYTE
             large = mined(folder / "large", folder / "large.json", None)
     extra = {"counts": whole["counts"], "processor_s": whole["processor_s"], "cpu_s": round(whole["cpu_s"], 1)}
-    conversations, read = whole["counts"]["conversations"], whole["read"]
+    conversations = whole["counts"]["conversations"]
     trained = "statements written that had been read and called positive; the detector was trained on them"
     claims = [
         Claim("mine.seconds_125mb", whole["wall_s"], "s", None, None, 1, "whole process, imports included", extra),

@@ -174,16 +174,14 @@ def main(
         extra = {"by_threshold": {str(at): line for at, line in table.items()}}
         note = f"the same at the threshold of params.yaml, {threshold}"
         claims += _claims(f"{name}.committed", rows, scores >= threshold, note, extra)
-        for claim in claims[-5:]:
-            typer.echo(f"{claim.claim} = {claim.value:.3f} ({claim.low:.3f} to {claim.high:.3f}), n = {claim.n}")
         for at, line in table.items():
-            typer.echo(f"  {at}: precision {line['precision'][0]:.3f}, recall {line['recall'][0]:.3f}")
+            typer.echo(f"  {kind}, {at}: precision {line['precision'][0]:.3f}, recall {line['recall'][0]:.3f}")
     if persona is not None:
         rows, hit = _persona(persona, settings.statement_threshold)
         note = f"labelled half of Synthetic-Persona-Chat, never trained on, threshold {settings.statement_threshold}"
         claims += _claims("mine.persona", rows, hit, note, {})
-        for claim in claims[-2:]:
-            typer.echo(f"{claim.claim} = {claim.value:.3f} ({claim.low:.3f} to {claim.high:.3f}), n = {claim.n}")
+    for claim in claims:
+        typer.echo(f"{claim.claim} = {claim.value:.3f} ({claim.low:.3f} to {claim.high:.3f}), n = {claim.n}")
     write("mining_quality", "python -m benchmarks.mining_quality", claims)
 
 

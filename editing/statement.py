@@ -17,7 +17,7 @@ from editing.methods.base import Fact, Resources, User
 from editing.methods.registry import create, load_config
 from editing.patches.apply import applied
 from editing.patches.patch import Patch
-from editing.runner import EditSettings
+from editing.runner import EditSettings, reads_texts
 from editing.users import SPLITS, texts_of
 from pipeline.core.errors import InputError
 from pipeline.core.progress import console
@@ -89,7 +89,7 @@ def before_and_after(
     """
     config = load_config(method, model)
     texts = texts_of(dataset, SPLITS)
-    if not texts and getattr(config, "covariance", "none") != "none":
+    if not texts and reads_texts(config):
         if getattr(config, "solver", None) == "null_space":
             raise InputError(
                 f"No dataset at {dataset}: {method} needs its texts for a covariance; name one (--dataset)."

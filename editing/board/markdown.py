@@ -39,7 +39,7 @@ def markdown(board: dict[str, Any], accuracy: dict[str, Any]) -> str:
 
 
 def _markdown_table(rows: Sequence[dict[str, Any]], judge: str, extras: Sequence[dict[str, Any]]) -> list[str]:
-    titles = ["#", "model", "method", "headline", "recall", "specificity", *KINDS[:4], "facts", "degenerate"]
+    titles = ["#", "model", "method", "headline", "recall", "specificity", *KINDS[:N_TARGET], "facts", "degenerate"]
     titles += [extra["title"].lower() for extra in extras] + ["s/edit", "bytes/user", "n"]
     lines = [_line(titles), "|--:|---|---|" + "--:|" * (len(titles) - 3)]
     for place, row in enumerate(rows, start=1):
@@ -50,7 +50,7 @@ def _markdown_table(rows: Sequence[dict[str, Any]], judge: str, extras: Sequence
             f"**{percent(own['headline'])}**",
             percent(own["recall"]),
             percent(own["specificity"]),
-            *(percent(own["by_kind"][kind], interval=False) for kind in KINDS[:4]),
+            *(percent(own["by_kind"][kind], interval=False) for kind in KINDS[:N_TARGET]),
             percent(row["fact_accuracy"], interval=False),
             percent(row["degenerate_rate"], interval=False),
             *(_extra(row["extras"].get(extra["id"]), extra["percent"]) for extra in extras),

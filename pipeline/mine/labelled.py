@@ -95,6 +95,17 @@ def labelled(
     return found
 
 
+def labels_by_place(kind: Kind, source: str) -> dict[tuple[str, int, int, int], str]:
+    """Conversation, turn, start and end of every labelled sentence of `kind` in a corpus -> its label."""
+    names = [files[kind] for files in (FILES, CHOSEN) if kind in files]
+    return {
+        (raw["conversation"], int(raw["turn"]), int(raw["start"]), int(raw["end"])): raw["label"]
+        for name in names
+        for raw in _read(name)
+        if raw["source"] == source
+    }
+
+
 def _rows(kind: Kind, source: str, ambiguous: bool) -> dict[str, list[_Row]]:
     rows: dict[str, list[_Row]] = defaultdict(list)
     drawn = [raw for raw in _read(FILES[kind]) if raw["source"] == source]

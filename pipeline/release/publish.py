@@ -6,9 +6,9 @@ import json
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -18,6 +18,9 @@ from pipeline.core.errors import UpqaError
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+    from pipeline.core.records import Record
+
+R = TypeVar("R", bound="Record")
 
 REBUILD = "`dvc repro release && dvc repro -sf release`"
 """Brings the stages before up to date, then builds the release anew even where its rows are the same."""
@@ -93,30 +96,35 @@ def _file_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
 def _row_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     """Rows are read back as records, and their own licences count: the manifest is only held against them."""
     from pipeline.core.records import Preference, Question, ReleasedHistoryEntry
-    from pipeline.core.tables import read_parquet
 
     ids: set[str] = set()
     splits: dict[str, str] = {}
     licenses: Counter[str] = Counter()
     try:
-        for name in sorted(n for n in manifest["files"] if n.startswith("data/preferences-")):
-            for preference in read_parquet(folder / name, Preference):
-                ids.add(preference.id)
-                splits[preference.user_id] = preference.split
-                licenses[preference.license] += 1
-        for name in sorted(n for n in manifest["files"] if n.startswith("data/questions-")):
-            for question in read_parquet(folder / name, Question):
-                licenses[question.license] += 1
-                if question.preference_id not in ids:
-                    return [f"{name}: question {question.id} belongs to no released preference"]
-        for name in sorted(n for n in manifest["files"] if n.startswith("data/histories-")):
-            for entry in read_parquet(folder / name, ReleasedHistoryEntry):
-                licenses[entry.license] += 1
-                if splits.get(entry.user_id) != entry.split:
-                    return [f"{name}: history entry {entry.id} is of no user of its split"]
+        for _, preference in _rows(folder, manifest, "preferences", Preference):
+            ids.add(preference.id)
+            splits[preference.user_id] = preference.split
+            licenses[preference.license] += 1
+        for name, question in _rows(folder, manifest, "questions", Question):
+            licenses[question.license] += 1
+            if question.preference_id not in ids:
+                return [f"{name}: question {question.id} belongs to no released preference"]
+        for name, entry in _rows(folder, manifest, "histories", ReleasedHistoryEntry):
+            licenses[entry.license] += 1
+            if splits.get(entry.user_id) != entry.split:
+                return [f"{name}: history entry {entry.id} is of no user of its split"]
     except UpqaError as error:
         return [f"validation failed: {error}"]
     return _license_problems(licenses, manifest) if ids else ["the release holds no preference"]
+
+
+def _rows(folder: Path, manifest: Mapping[str, Any], table: str, record: type[R]) -> Iterator[tuple[str, R]]:
+    """The rows of one table, each with the name of its file."""
+    from pipeline.core.tables import read_parquet
+
+    for name in sorted(name for name in manifest["files"] if name.startswith(f"data/{table}-")):
+        for row in read_parquet(folder / name, record):
+            yield name, row
 
 
 def _license_problems(rows: Counter[str], manifest: Mapping[str, Any]) -> list[str]:

@@ -12,33 +12,18 @@ from pipeline.core.errors import InputError, UpqaError
 from pipeline.mine.config import MineSettings
 from pipeline.mine.search import Search, _search, search
 from pipeline.mine.shards import ShardStore
-from pipeline.sources.base import SourceSettings
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> MineSettings:
+def settings(settings: MineSettings, tmp_path: Path) -> MineSettings:
     """Five conversations, two a shard."""
-    path = tmp_path / "chats.jsonl"
     messages = [
         {"role": "user", "content": "I am a nurse and I live in Ghent."},
         {"role": "assistant", "content": "I see."},
     ]
-    path.write_text("".join(json.dumps({"id": f"c{i}", "messages": messages}) + "\n" for i in range(5)))
-    return MineSettings(
-        sources=(SourceSettings(name="jsonl", path=str(path), strict=True, license=None, max_conversations=None),),
-        user_salt="salt",
-        languages=("en",),
-        sensitive="tag",
-        statement_threshold=0.5,
-        query_threshold=0.5,
-        near_duplicate=0.9,
-        max_per_user=3,
-        max_statements=None,
-        max_queries=None,
-        dtype="float32",
-        shard_conversations=2,
-        seed=1,
-    )
+    lines = (json.dumps({"id": f"c{i}", "messages": messages}) + "\n" for i in range(5))
+    (tmp_path / "chats.jsonl").write_text("".join(lines))
+    return settings
 
 
 def test_shards_come_in_order_then_the_account(settings: MineSettings, tmp_path: Path) -> None:

@@ -10,29 +10,6 @@ import pytest
 
 from pipeline.mine.config import MineSettings
 from pipeline.mine.shards import ABANDONED_AFTER_S, open_store
-from pipeline.sources.base import SourceSettings
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> MineSettings:
-    source = SourceSettings(
-        name="jsonl", path=str(tmp_path / "chats.jsonl"), strict=True, license=None, max_conversations=None
-    )
-    return MineSettings(
-        sources=(source,),
-        user_salt="salt",
-        languages=("en",),
-        sensitive="tag",
-        statement_threshold=0.5,
-        query_threshold=0.5,
-        near_duplicate=0.9,
-        max_per_user=3,
-        max_statements=None,
-        max_queries=None,
-        dtype="float32",
-        shard_conversations=2,
-        seed=1,
-    )
 
 
 def age(folder: Path, seconds: float) -> None:
