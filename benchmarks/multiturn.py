@@ -23,6 +23,7 @@ import numpy as np
 import typer
 
 from benchmarks.claims import HOLDS, ROOT, Claim, write
+from benchmarks.kept_runs import kept_run
 from editing.dialogue.answers import TurnAnswer
 from editing.dialogue.asking import MultiturnSettings, ask_run
 from editing.dialogue.scores import check, derived, read_turn_answers, rule
@@ -31,11 +32,11 @@ from editing.judges.registry import load_judge
 from editing.judging import join
 from editing.metrics.bootstrap import Floats, Plan, draws, interval, shares
 from editing.metrics.scores import Counts, count, share_estimates
-from editing.runner import Cell, EditSettings, code_sha256, run_cell
+from editing.runner import Cell, EditSettings
 from editing.users import read_split
 from pipeline.core.config import load_section
-from pipeline.core.provenance import dataset_sha256, sha256_file
-from pipeline.core.records import QuestionKind, content_id
+from pipeline.core.provenance import sha256_file
+from pipeline.core.records import QuestionKind
 
 PARAMS = ROOT / "params.yaml"
 MODEL = "smollm2-135m-instruct"
@@ -56,13 +57,9 @@ def asked(
     method: str, dataset: Path, edit: EditSettings, settings: MultiturnSettings, cache: Path = CACHE
 ) -> list[TurnAnswer]:
     """The answers of one method after other turns; a run that is already there is read."""
-    exchanges = sha256_file(settings.exchanges)
-    key = content_id(
-        dataset_sha256(dataset), exchanges, code_sha256(), edit.model_dump(), settings.model_dump(mode="json")
+    run = kept_run(
+        Cell(edit, MODEL, method), dataset, cache, settings.model_dump(mode="json"), sha256_file(settings.exchanges)
     )
-    run = cache / key[:16] / method
-    if not (run / "run.json").is_file():
-        run_cell(Cell(edit, MODEL, method), dataset, run, cache)
     if not (run / "multiturn.parquet").is_file():
         ask_run(settings, dataset, run, cache)
     return read_turn_answers(run)

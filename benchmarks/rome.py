@@ -18,6 +18,7 @@ from typing import Annotated, Literal, NamedTuple
 import typer
 
 from benchmarks.claims import ROOT, Claim, write
+from editing.exchanges import read_exchanges, statistics_texts
 from editing.judges.base import Item
 from editing.judges.exact import ExactConfig, ExactJudge
 from editing.lm.load import load
@@ -26,7 +27,7 @@ from editing.methods.registry import create, load_config
 from editing.metrics.bootstrap import wilson
 from editing.patches.apply import Reply, applied
 from editing.runner import EditSettings
-from editing.users import edit_prompt, read_split, texts_of
+from editing.users import edit_prompt, read_split
 from pipeline.core.config import load_section, read_yaml
 from pipeline.core.records import QuestionKind
 
@@ -41,6 +42,7 @@ NOTES = {
 class Case(NamedTuple):
     """A preference and the direct question that is asked."""
 
+    user_id: str
     statement: str
     attribute_type: str
     target: str
@@ -56,7 +58,14 @@ def released(dataset: Path) -> list[Case]:
     for preference in preferences:
         asked = [q.text for q in questions[preference.id] if q.kind is QuestionKind.EXPLICIT]
         own = preference.cluster[0].question if preference.cluster else ""
-        known = (preference.statement, preference.attribute_type, preference.target, preference.aliases, own)
+        known = (
+            preference.user_id,
+            preference.statement,
+            preference.attribute_type,
+            preference.target,
+            preference.aliases,
+            own,
+        )
         cases += [Case(*known, text) for text in asked]
     return cases
 
@@ -64,7 +73,7 @@ def released(dataset: Path) -> list[Case]:
 def published(records: Path) -> list[Case]:
     """The preferences of a JSON list in the published UPQA form."""
     rows = json.loads(records.read_text(encoding="utf-8"))
-    return [Case(r["input_attribute"], r["attribute_type"], r["target"], (), "", r["question"]) for r in rows]
+    return [Case("", r["input_attribute"], r["attribute_type"], r["target"], (), "", r["question"]) for r in rows]
 
 
 def recalled(case: Case, answer: str) -> bool:
@@ -136,13 +145,14 @@ def _strict(cases: list[Case], replies: list[Reply]) -> list[bool]:
 def main(
     dataset: Annotated[Path, typer.Option(help="Released dataset.")] = Path("build/hub"),
     records: Annotated[Path | None, typer.Option(help="JSON list in the published UPQA form instead.")] = None,
+    exchanges: Annotated[Path, typer.Option(help="Text for covariances.")] = Path("data/exchanges/exchanges.parquet"),
     most: Annotated[int, typer.Option(help="Most preferences, evenly spread.")] = 60,
     method: Annotated[list[str], typer.Option(help="Methods to measure.")] = ["rome", "rome_identity"],  # noqa: B006
 ) -> None:
     """Write benchmarks/results/rome.json."""
     cases = published(records) if records else released(dataset)
     cases = cases[:: max(1, len(cases) // most)][:most]
-    texts = tuple(c.statement for c in cases) if records else texts_of(dataset, ["train", "validation"])
+    texts = statistics_texts(read_exchanges(exchanges), {case.user_id for case in cases})
     claims: list[Claim] = []
     forms: tuple[Literal["raw", "chat"], ...] = ("raw", "chat")
     for name in method:

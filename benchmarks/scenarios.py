@@ -1,175 +1,129 @@
 """What is left of old edits as more users share one model, and whether a changed preference replaces the old one.
 
-`python -m benchmarks.scenarios [--dataset FOLDER] [--counts 1,10,100] [--method rome ...]`. Explicit questions only,
-judged by `exact`; users are those of all splits, in the order of their ids.
+`python -m benchmarks.scenarios --dataset FOLDER [--preferences 100] [--method rome ...]`. Every method is edited, asked
+and judged (`exact`) as the stages do it, in each scenario of params.yaml that is named. FOLDER is a release with enough
+preferences in its test split, or a published benchmark as `upqa import` writes it.
 
-- `scenario.<method>.lifelong_<N>`: explicit recall after N edits over the ten users told first and the ten told last.
-  `first` and `last` tell them apart; `of_another` is the share of answers that hold another told user's target and not
-  the own one; `matrix[i][j]` is the share of the i-th of five age groups answered with a target of the j-th.
-- `scenario.<method>.update`: explicit recall of the new value; `stale` is the share of answers that hold the old one.
+- `scenario.<measure>.<method>`: the measure by scenario in `cells`, with intervals over users; `value` is that of the
+  last scenario. Measures are the question kind `explicit`, `recall`, `specificity`, `headline`, `of_another` (share of
+  explicit answers with another told user's value and not the own one), and `stale` (share of explicit answers with the
+  value that was replaced).
+
+Runs are kept below .cache/scenarios; methods measured before keep their rows.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
 from benchmarks.claims import ROOT, Claim, write
-from editing.judges.base import Item
-from editing.judges.exact import ExactConfig, ExactJudge
-from editing.lm.load import LM, load
-from editing.methods.base import Method, Resources, User
-from editing.methods.registry import create, load_config
+from benchmarks.kept_runs import kept_run
+from editing.judges.config import JudgeConfig
+from editing.judges.exact import ExactJudge
+from editing.judging import item_of, judge_run
 from editing.metrics.bootstrap import wilson
-from editing.metrics.crossing import AGES, matrix
-from editing.patches.apply import applied
-from editing.patches.patch import Patch
-from editing.patches.stack import holding, stacked
-from editing.runner import EditSettings
-from editing.scenarios import replaced_value
-from editing.users import SPLITS, read_split, texts_of, user_of
-from pipeline.core.config import load_section, read_yaml
-from pipeline.core.errors import InputError
-from pipeline.core.records import Preference, QuestionKind
+from editing.runner import Cell, EditSettings
+from editing.users import read_cases
+from pipeline.core.config import load_section
+from pipeline.core.records import Answer, QuestionKind
+from pipeline.core.tables import read_parquet
 
 PARAMS = ROOT / "params.yaml"
-ENDS = 10
+MODEL = "smollm2-135m-instruct"
+CACHE = Path(".cache/scenarios")
+METHODS = ("in_context", "ft_m", "lora", "rome", "preference_edit")
+SCENARIOS = ("single", "lifelong-10", "lifelong-100", "update")
+JUDGE = "exact"
+USERS_PER_FIT = 10
+"""First edits that are fitted together; what a stopped run keeps."""
 
 
-class Asked(NamedTuple):
-    """A preference, the user edited with it, and its explicit question."""
-
-    preference: Preference
-    user: User
-    question: str
-
-
-def released(dataset: Path, most: int) -> list[Asked]:
-    """Preferences of all splits with their explicit question, in the order of their ids."""
-    found = []
-    for split in SPLITS:
-        try:
-            preferences, questions = read_split(dataset, split, most)
-        except InputError:
-            continue
-        for preference in preferences:
-            explicit = [q.text for q in questions[preference.id] if q.kind is QuestionKind.EXPLICIT][:1]
-            found += [Asked(preference, user_of(preference, questions[preference.id]), text) for text in explicit]
-    return sorted(found, key=lambda asked: asked.preference.id)[:most]
+def measured(cell: Cell, dataset: Path, judging: JudgeConfig, cache: Path) -> dict[str, list[float]]:
+    """The measures of one method in one scenario."""
+    run = kept_run(cell, dataset, cache)
+    scores = judge_run(dataset, run, judging.model_copy(update={"judges": (JUDGE,)}), cache / "judge")
+    own = scores["judges"][JUDGE]
+    found = {"explicit": own["by_kind"]["explicit"], **{m: own[m] for m in ("recall", "specificity", "headline")}}
+    if scores["crossing"]:
+        found["of_another"] = scores["crossing"]["of_another"]
+    cells = {name: [found[name][end] for end in ("value", "low", "high")] for name in found}
+    old = list(stale(cell, dataset, run, judging))
+    if old:
+        cells["stale"] = [sum(old) / len(old), *wilson(sum(old), len(old), judging.confidence)]
+    return {name: [round(number, 4) for number in cell] for name, cell in cells.items() if None not in cell}
 
 
-def answers(lm: LM, patch: Patch, asked: Sequence[Asked], settings: EditSettings) -> list[str]:
-    """What the model with `patch` answers to these explicit questions."""
-    with applied(lm, [patch]) as responder:
-        replies = responder.answer(
-            [0] * len(asked),
-            [one.question for one in asked],
-            max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size,
-        )
-    return [reply.text for reply in replies]
+def stale(cell: Cell, dataset: Path, run: Path, judging: JudgeConfig) -> Iterator[bool]:
+    """For each explicit answer about a changed preference, whether it gives the old value."""
+    if cell.scenario.told != "change":
+        return
+    judge, settings = ExactJudge(judging.exact), cell.settings
+    texts = {answer.question_id: answer.text for answer in read_parquet(run / "answers.parquet", Answer)}
+    for case in read_cases(dataset, cell.scenario, settings.split, settings.max_preferences):
+        ((old,), _) = case.told
+        asked = [question for question in case.questions if question.kind is QuestionKind.EXPLICIT]
+        items = [item_of(old, question, texts[question.id]) for question in asked]
+        rulings = judge.rule([replace(item, accepted=(old.target,)) for item in items])
+        yield from (ruling.verdict == "correct" for ruling in rulings)
 
 
-def says(asked: Asked, whose: Preference, answer: str) -> bool:
-    """Whether `answer` gives the value of the preference `whose` to the question, by the judge `exact`."""
-    known = (whose.statement, whose.attribute_type, whose.target, whose.aliases, (whose.target,))
-    return _judge().rule([Item(QuestionKind.EXPLICIT, asked.question, *known, answer)])[0].verdict == "correct"
-
-
-@functools.cache
-def _judge() -> ExactJudge:
-    return ExactJudge(ExactConfig.model_validate(read_yaml(PARAMS)["judge"]["exact"]))
-
-
-def lifelong(
-    lm: LM, method: Method[Any], people: Sequence[Asked], counts: Sequence[int], settings: EditSettings
+def claims_of(
+    method: str, by_scenario: Mapping[str, Mapping[str, list[float]]], runs: Mapping[str, Mapping[str, Any]]
 ) -> list[Claim]:
-    """Recall of the earliest and the latest users after each number of edits in one model."""
-    made: list[Patch] = []
+    """A claim a measure; `runs` holds what was counted in each scenario."""
     claims = []
-    for count in counts:
-        while len(made) < count:
-            with holding(lm, made):
-                made += method.fit(lm, [people[len(made)].user])
-        told = people[:count]
-        ends = sorted({*range(min(ENDS, count)), *range(max(0, count - ENDS), count)})
-        texts = dict(zip(ends, answers(lm, stacked(made), [told[i] for i in ends], settings), strict=True))
-        own = {i: says(told[i], told[i].preference, text) for i, text in texts.items()}
-        age = [i * AGES // count for i in range(count)]
-        said = {i: {j for j, other in enumerate(told) if says(told[i], other.preference, texts[i])} for i in ends}
-        low, high = wilson(sum(own.values()), len(own), 0.95)
+    for measure in dict.fromkeys(name for cells in by_scenario.values() for name in cells):
+        cells = {scenario: own[measure] for scenario, own in by_scenario.items() if measure in own}
+        value, low, high = list(cells.values())[-1]
         claims.append(
             Claim(
-                f"scenario.{method.name}.lifelong_{count}",
-                fmean(own.values()),
+                f"scenario.{measure}.{method}",
+                value,
                 "share",
                 low,
                 high,
-                len(own),
-                f"explicit recall after {count} edits in one model, judge exact",
-                {
-                    "first": fmean(own[i] for i in ends[:ENDS]),
-                    "last": fmean(own[i] for i in ends[-ENDS:]),
-                    "of_another": fmean(bool(said[i]) and not own[i] for i in ends),
-                    "matrix": matrix([(age[i], {age[j] for j in said[i]}) for i in ends]),
-                    "failed_edits": sum(patch.manifest.failure is not None for patch in made),
-                    "seconds_per_edit": fmean(patch.manifest.seconds or 0.0 for patch in made),
-                },
+                runs[list(cells)[-1]]["preferences"],
+                f"judge {JUDGE}, {MODEL}",
+                {"cells": cells, "runs": runs},
             )
         )
     return claims
 
 
-def update(lm: LM, method: Method[Any], people: Sequence[Asked], settings: EditSettings) -> list[Claim]:
-    """Whether the newer of two values is answered; empty where no attribute has two values."""
-    pool = [one.preference for one in people]
-    new, stale = [], []
-    for one in people[: 2 * ENDS]:
-        old = replaced_value(one.preference, pool)
-        if old is None:
-            continue
-        first = method.fit(lm, [user_of(old, ())])
-        with holding(lm, first):
-            second = method.fit(lm, [one.user])
-        (text,) = answers(lm, stacked([*first, *second]), [one], settings)
-        new.append(says(one, one.preference, text))
-        stale.append(says(one, old, text))
-    if not new:
-        return []
-    low, high = wilson(sum(new), len(new), 0.95)
-    note = "explicit recall of the value that replaced another, judge exact"
-    return [
-        Claim(f"scenario.{method.name}.update", fmean(new), "share", low, high, len(new), note, {"stale": fmean(stale)})
-    ]
-
-
 def main(
-    dataset: Annotated[Path, typer.Option(help="Released dataset.")] = Path("build/hub"),
-    model: Annotated[str, typer.Option(help="Name in edit.checkpoints.")] = "smollm2-135m-instruct",
-    method: Annotated[list[str], typer.Option(help="Methods.")] = ["rome", "memit", "ft_m", "lora"],  # noqa: B006
-    counts: Annotated[str, typer.Option(help="Edits in one model, comma separated.")] = "1,10,100",
+    dataset: Annotated[Path, typer.Option(help="A release folder.")] = Path("build/hub"),
+    exchanges: Annotated[Path, typer.Option(help="Text for covariances.")] = Path("data/exchanges/exchanges.parquet"),
+    preferences: Annotated[int, typer.Option(help="Preferences of the test split, by the order of their ids.")] = 100,
+    method: Annotated[list[str], typer.Option(help="Methods.")] = list(METHODS),  # noqa: B006
+    scenario: Annotated[list[str], typer.Option(help="Scenarios of params.yaml.")] = list(SCENARIOS),  # noqa: B006
 ) -> None:
     """Write benchmarks/results/scenarios.json."""
-    settings = load_section(PARAMS, "edit", EditSettings)
-    lm = load(settings.checkpoints[model], name=model, dtype="float32", device=settings.device)
-    wanted = sorted(int(count) for count in counts.split(","))
-    people = released(dataset, max(wanted[-1], 2 * ENDS))
-    numbers = [count for count in wanted if count <= len(people)]
-    if numbers != wanted:
-        typer.echo(f"{dataset} has {len(people)} preferences; left out: {sorted(set(wanted) - set(numbers))}")
-    texts = texts_of(dataset, ["train", "validation"])
-    claims: list[Claim] = []
+    judging = load_section(PARAMS, "judge", JudgeConfig)
+    edit = load_section(PARAMS, "edit", EditSettings).model_copy(
+        update={
+            "max_preferences": preferences,
+            "split": "test",
+            "users_per_fit": USERS_PER_FIT,
+            "dtype": "float32",
+            "exchanges": exchanges,
+        }
+    )
     for name in method:
-        fitter = create(name, load_config(name, model), Resources(texts))
-        claims += [*lifelong(lm, fitter, people, numbers, settings), *update(lm, fitter, people, settings)]
-        for claim in claims:
-            typer.echo(f"{claim.claim}: {claim.value:.3f} (n={claim.n}) {claim.extra}")
-        write("scenarios", f"python -m benchmarks.scenarios --counts {counts}", claims)
+        cells, runs = {}, {}
+        for told in scenario:
+            cell = Cell(edit.model_copy(update={"scenario": told}), MODEL, name)
+            cells[told] = measured(cell, dataset, judging, CACHE)
+            record = json.loads((kept_run(cell, dataset, CACHE) / "run.json").read_text(encoding="utf-8"))
+            runs[told] = {**record["counts"], "seconds_per_edit": record["cost"]["seconds_per_edit"]}
+            typer.echo(json.dumps({name: {told: {**cells[told], **runs[told]}}}))
+        command = f"python -m benchmarks.scenarios --dataset FOLDER --preferences {preferences}"
+        write("scenarios", command, claims_of(name, cells, runs), keep_others=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks.multiturn as script
+from benchmarks import kept_runs
 from benchmarks.multiturn import COLUMNS, KINDS, TURNS, asked, curve_claims, draw, finding_claims, judged
 from editing.dialogue.asking import MultiturnSettings
 from editing.judges.config import JudgeConfig
@@ -44,7 +45,7 @@ def test_a_method_is_asked_after_all_numbers_of_turns_and_only_once(
     )
     answers = asked("in_context", release, edit, settings, tmp_path / "cache")
     assert len(answers) == 2 * len(KINDS) * len(TURNS)
-    monkeypatch.setattr(script, "run_cell", None)
+    monkeypatch.setattr(kept_runs, "run_cell", None)
     monkeypatch.setattr(script, "ask_run", None)
     assert asked("in_context", release, edit, settings, tmp_path / "cache") == answers
 
