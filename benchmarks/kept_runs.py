@@ -1,15 +1,30 @@
-"""Runs of benchmarks, kept below .cache, so that a stopped benchmark goes on where it was."""
+"""Runs of benchmarks, kept below .cache so that a stopped benchmark goes on where it was, and their claims."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import typer
+
+from benchmarks.claims import Claim
+from editing.judges.config import JudgeConfig
+from editing.judging import judge_run
 from editing.methods.base import config_sha256
 from editing.runner import Cell, code_sha256, reads_texts, run_cell
 from pipeline.core.provenance import dataset_sha256, sha256_file
 from pipeline.core.records import content_id
+
+
+class Measured(NamedTuple):
+    """What one run shows."""
+
+    cells: dict[str, list[float]]
+    """[value, low, high] by measure."""
+    counts: dict[str, float]
+    """Preferences, answers, failed edits, seconds an edit."""
 
 
 def kept_run(cell: Cell, dataset: Path, cache: Path, *use: Any) -> Path:
@@ -38,3 +53,31 @@ def kept_run(cell: Cell, dataset: Path, cache: Path, *use: Any) -> Path:
 def _finished(record: Path) -> bool:
     """Whether a run ended well; one that failed has a record too."""
     return record.is_file() and json.loads(record.read_text(encoding="utf-8"))["status"] == "ok"
+
+
+def measures(run: Path, dataset: Path, judging: JudgeConfig, judge: str, cache: Path) -> Measured:
+    """Recall by kind, specificity, headline and collateral of a finished run, by one judge."""
+    scores = judge_run(dataset, run, judging.model_copy(update={"judges": (judge,)}), cache / "judge")
+    own = scores["judges"][judge]
+    found = {**own["by_kind"], **{name: own[name] for name in ("recall", "specificity", "headline")}}
+    if scores["crossing"]:
+        found["of_another"] = scores["crossing"]["of_another"]
+    cells = {name: [one[end] for end in ("value", "low", "high")] for name, one in found.items()}
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    counts = {**record["counts"], "seconds_per_edit": record["cost"]["seconds_per_edit"]}
+    return Measured({name: cell for name, cell in cells.items() if None not in cell}, counts)
+
+
+def claims(prefix: str, method: str, found: Mapping[str, Measured], note: str) -> list[Claim]:
+    """A claim a measure, `<prefix>.<measure>.<method>`, with cells by the keys of `found`; the value is the last."""
+    made = []
+    for measure in dict.fromkeys(name for one in found.values() for name in one.cells):
+        own = {key: one for key, one in found.items() if measure in one.cells}
+        cells = {key: [round(number, 4) for number in one.cells[measure]] for key, one in own.items()}
+        (value, low, high), counts = list(cells.values())[-1], list(own.values())[-1].counts
+        extra = {"cells": cells, "runs": {key: one.counts for key, one in own.items()}}
+        made.append(
+            Claim(f"{prefix}.{measure}.{method}", value, "share", low, high, int(counts["preferences"]), note, extra)
+        )
+        typer.echo(f"{made[-1].claim}: {cells}")
+    return made

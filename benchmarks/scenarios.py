@@ -14,19 +14,18 @@ Runs are kept below .cache/scenarios; methods measured before keep their rows.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from benchmarks.claims import ROOT, Claim, write
-from benchmarks.kept_runs import kept_run
+from benchmarks.claims import ROOT, write
+from benchmarks.kept_runs import Measured, claims, kept_run, measures
 from editing.judges.config import JudgeConfig
 from editing.judges.exact import ExactJudge
-from editing.judging import item_of, judge_run
+from editing.judging import item_of
 from editing.metrics.bootstrap import wilson
 from editing.runner import Cell, EditSettings
 from editing.users import read_cases
@@ -44,19 +43,14 @@ USERS_PER_FIT = 10
 """First edits that are fitted together; what a stopped run keeps."""
 
 
-def measured(cell: Cell, dataset: Path, judging: JudgeConfig, cache: Path) -> dict[str, list[float]]:
+def measured(cell: Cell, dataset: Path, judging: JudgeConfig, cache: Path) -> Measured:
     """The measures of one method in one scenario."""
     run = kept_run(cell, dataset, cache)
-    scores = judge_run(dataset, run, judging.model_copy(update={"judges": (JUDGE,)}), cache / "judge")
-    own = scores["judges"][JUDGE]
-    found = {"explicit": own["by_kind"]["explicit"], **{m: own[m] for m in ("recall", "specificity", "headline")}}
-    if scores["crossing"]:
-        found["of_another"] = scores["crossing"]["of_another"]
-    cells = {name: [found[name][end] for end in ("value", "low", "high")] for name in found}
+    found = measures(run, dataset, judging, JUDGE, cache)
     old = list(stale(cell, dataset, run, judging))
     if old:
-        cells["stale"] = [sum(old) / len(old), *wilson(sum(old), len(old), judging.confidence)]
-    return {name: [round(number, 4) for number in cell] for name, cell in cells.items() if None not in cell}
+        found.cells["stale"] = [sum(old) / len(old), *wilson(sum(old), len(old), judging.confidence)]
+    return found
 
 
 def stale(cell: Cell, dataset: Path, run: Path, judging: JudgeConfig) -> Iterator[bool]:
@@ -71,29 +65,6 @@ def stale(cell: Cell, dataset: Path, run: Path, judging: JudgeConfig) -> Iterato
         items = [item_of(old, question, texts[question.id]) for question in asked]
         rulings = judge.rule([replace(item, accepted=(old.target,)) for item in items])
         yield from (ruling.verdict == "correct" for ruling in rulings)
-
-
-def claims_of(
-    method: str, by_scenario: Mapping[str, Mapping[str, list[float]]], runs: Mapping[str, Mapping[str, Any]]
-) -> list[Claim]:
-    """A claim a measure; `runs` holds what was counted in each scenario."""
-    claims = []
-    for measure in dict.fromkeys(name for cells in by_scenario.values() for name in cells):
-        cells = {scenario: own[measure] for scenario, own in by_scenario.items() if measure in own}
-        value, low, high = list(cells.values())[-1]
-        claims.append(
-            Claim(
-                f"scenario.{measure}.{method}",
-                value,
-                "share",
-                low,
-                high,
-                runs[list(cells)[-1]]["preferences"],
-                f"judge {JUDGE}, {MODEL}",
-                {"cells": cells, "runs": runs},
-            )
-        )
-    return claims
 
 
 def main(
@@ -115,15 +86,10 @@ def main(
         }
     )
     for name in method:
-        cells, runs = {}, {}
-        for told in scenario:
-            cell = Cell(edit.model_copy(update={"scenario": told}), MODEL, name)
-            cells[told] = measured(cell, dataset, judging, CACHE)
-            record = json.loads((kept_run(cell, dataset, CACHE) / "run.json").read_text(encoding="utf-8"))
-            runs[told] = {**record["counts"], "seconds_per_edit": record["cost"]["seconds_per_edit"]}
-            typer.echo(json.dumps({name: {told: {**cells[told], **runs[told]}}}))
+        cells = {told: edit.model_copy(update={"scenario": told}) for told in scenario}
+        found = {told: measured(Cell(own, MODEL, name), dataset, judging, CACHE) for told, own in cells.items()}
         command = f"python -m benchmarks.scenarios --dataset FOLDER --preferences {preferences}"
-        write("scenarios", command, claims_of(name, cells, runs), keep_others=True)
+        write("scenarios", command, claims("scenario", name, found, f"judge {JUDGE}, {MODEL}"), keep_others=True)
 
 
 if __name__ == "__main__":

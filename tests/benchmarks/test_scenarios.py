@@ -6,7 +6,7 @@ import pytest
 
 import benchmarks.scenarios as script
 from benchmarks import kept_runs
-from benchmarks.scenarios import claims_of, measured
+from benchmarks.scenarios import measured
 from editing.judges.config import JudgeConfig
 from editing.runner import Cell, EditSettings
 from pipeline.core.config import load_section
@@ -45,13 +45,13 @@ def test_shared_models_are_asked_for_other_users_values_and_changed_ones_for_the
         with monkeypatch.context() as patched:
             patched.setattr(kept_runs, "run_cell", None)
             assert measured(cell, changing, JUDGING, tmp_path) == found[scenario]
-    assert "of_another" in found["together"]
-    assert "stale" not in found["together"]
-    assert found["update"]["stale"][0] == 0.0
-    runs = {scenario: {"preferences": 4} for scenario in found}
-    by_name = {claim.claim: claim for claim in claims_of("in_context", found, runs)}
+    assert "of_another" in found["together"].cells
+    assert "stale" not in found["together"].cells
+    assert found["update"].cells["stale"][0] == 0.0
+    by_name = {claim.claim: claim for claim in kept_runs.claims("scenario", "in_context", found, "")}
     assert set(by_name["scenario.explicit.in_context"].extra["cells"]) == set(found)
     assert set(by_name["scenario.of_another.in_context"].extra["cells"]) == {"together"}
+    assert by_name["scenario.explicit.in_context"].n == 4
 
 
 def test_a_run_that_failed_is_made_again(release: Path, settings: EditSettings, tmp_path: Path) -> None:
