@@ -24,6 +24,7 @@ def markdown(board: dict[str, Any], accuracy: dict[str, Any]) -> str:
         else ["No run from committed code yet.", ""]
     )
     lines += _controls_table(board["rows"], board["judge"])
+    lines += _turns_table(board["rows"], board["judge"])
     lines += _comparisons_table(board)
     if board["dirty"]:
         table = _markdown_table(board["dirty"], board["judge"], board["extras"])
@@ -87,6 +88,40 @@ def _controls_table(rows: Sequence[dict[str, Any]], judge: str) -> list[str]:
         ]
         lines.append(_line(cells))
     return [*lines, ""]
+
+
+def _turns_table(rows: Sequence[dict[str, Any]], judge: str) -> list[str]:
+    points = [(row, point) for row in rows for point in row["multiturn"]]
+    if not points:
+        return []
+    scores = ("headline", "recall", "specificity")
+    checkers = dict.fromkeys(name for _, point in points for name in point["checks"])
+    titles = ["turns", *scores, *(f"{check}, {name}" for name in checkers for check in CHECKS), "not asked"]
+    lines = [
+        "## After other turns",
+        "",
+        "Scores by the number of turns about other things between the statement and the question, in percent; `not "
+        "asked` are prompts longer than the model's context.",
+        "",
+        _line(["model", "method", *titles]),
+        "|---|---|" + "--:|" * len(titles),
+    ]
+    for row, point in points:
+        found = point["judges"][judge]
+        checked = (point["checks"].get(name, {}).get(check) for name in checkers for check in CHECKS)
+        cells = [
+            *_names(row),
+            str(point["turns"]),
+            *(percent(found[score]) for score in scores),
+            *("\u2013" if one is None else percent(one) for one in checked),
+            percent(point["overflow_rate"], interval=False),
+        ]
+        lines.append(_line(cells))
+    return [*lines, ""]
+
+
+CHECKS = ("acknowledged", "preference_following")
+"""What the Markdown shows of the checks on implicit questions; the page shows all."""
 
 
 def _comparisons_table(board: dict[str, Any]) -> list[str]:

@@ -231,6 +231,23 @@ def test_the_markdown_shows_rate_flips_and_kl_by_kind_of_control(add, tmp_path):
         assert row[f"kl, {kind}"] == f"{scores['controls']['kl']['by_kind'][kind]['value']:.4g}"
 
 
+def test_the_markdown_shows_scores_and_checks_after_other_turns(add, tmp_path):
+    scores = json.loads((run := add("m", "in_context") / "scores.json").read_text())
+    some = {"value": 0.25, "low": 0.125, "high": 0.5}
+    after = {
+        "overflow_rate": some,
+        "judges": {"exact": scores["judges"]["exact"] | {"headline": some}},
+        "checks": {"local": {"acknowledged": some, "preference_following": some | {"value": None}}},
+    }
+    write_json(run, scores | {"multiturn": {"by_turns": {"10": after, "2": after}}})
+    board_of(tmp_path)
+    first, last = table_of(tmp_path, "turns")
+    assert (first["turns"], last["turns"]) == ("2", "10")
+    assert first["headline"] == first["acknowledged, local"] == "25.0 (12.5 to 50.0)"
+    assert first["preference_following, local"] == "\u2013"
+    assert first["not asked"] == "25.0"
+
+
 def test_the_markdown_shows_how_far_every_method_lies_below_the_best(add, tmp_path):
     for method in ("none", "in_context", "rome"):
         add("m", method)
