@@ -212,8 +212,11 @@ def _work(model: Loaded, folder: Path, people: Sequence[User], config: RomeConfi
 
 
 def rome_config(value_contexts: int | None = 2, **settings: Any) -> RomeConfig:
-    """ROME without a covariance that runs all its steps; None optimises the value over all contexts."""
-    config = load_config("rome_identity", MODEL)
+    """ROME without a covariance that runs 25 steps, as published, and no fewer.
+
+    None optimises the value over all contexts.
+    """
+    config = load_config("rome@covariance=none,steps=25,full_stop=false", MODEL)
     assert isinstance(config, RomeConfig)
     wanted = {"value_contexts": value_contexts or len(config.contexts), "stop_below": 0.0, **settings}
     return config.model_copy(update=wanted)
@@ -221,7 +224,7 @@ def rome_config(value_contexts: int | None = 2, **settings: Any) -> RomeConfig:
 
 def fit(lm: LM, people: Sequence[User], config: RomeConfig) -> list[Patch]:
     """The engine's patches."""
-    return create("rome_identity", config, Resources(())).fit(lm, people)
+    return create("rome", config, Resources(())).fit(lm, people)
 
 
 def _difference(slow: Textbook, patch: Patch) -> float:

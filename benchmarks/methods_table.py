@@ -32,7 +32,7 @@ from benchmarks.claims import RESULTS, ROOT, Claim, write
 from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
 from editing.methods.base import config_sha256
-from editing.methods.registry import METHODS
+from editing.methods.registry import METHODS as REGISTERED
 from editing.metrics.bootstrap import Plan
 from editing.metrics.scores import Counts, count_kinds, headline_difference
 from editing.runner import NOT_OF_A_CELL, Cell, EditSettings, reads_texts, run_cell
@@ -48,6 +48,8 @@ from pipeline.generate.controls import RELATIVES, irrelevant_order, neutral_orde
 from pipeline.importers import stage
 from pipeline.validate.config import ValidateConfig
 
+METHODS = (*REGISTERED, "ft_m@layer=-1")
+"""Rows of the table; the last is fine-tuning at the last layer."""
 PARAMS = ROOT / "params.yaml"
 OURS = "preference_edit"
 MODEL = "smollm2-135m-instruct"

@@ -54,16 +54,18 @@ CACHE = Path(".cache/reproduction")
 GROUP = 10
 """Users fitted and asked together; what is kept of a stopped run."""
 CLUSTERED = "members=9,mode=sequential"
+ROME = "covariance=none,steps=25,value_contexts=4,full_stop=false"
+"""The setting of the published runs, where it is not that of rome.yaml."""
 METHODS = {
     "none": "none",
     "in_context": "in_context",
     "ft_m": "ft_m",
     "ft_l": "ft_l",
     "grace": "grace",
-    "rome": "rome_identity",
+    "rome": f"rome@{ROME}",
     "lora": "adalora",
     "ft_m_cluster_9": f"pe_ft_m@{CLUSTERED}",
-    "rome_cluster_9": f"pe_rome@{CLUSTERED},covariance=none,steps=25,value_contexts=4,full_stop=false",
+    "rome_cluster_9": f"pe_rome@{CLUSTERED},{ROME}",
 }
 """Name in the tables -> method, as the paper ran it: ROME without a covariance, clusters of one and of nine."""
 SINGLE = ("in_context", "ft_m", "ft_l", "grace", "rome", "lora")

@@ -32,6 +32,7 @@ METHODS = {
     "rome": "editing.methods.rome:Rome",
     "rome_identity": "editing.methods.rome:Rome",
     "memit": "editing.methods.memit:Memit",
+    "memit_identity": "editing.methods.memit:Memit",
     "alphaedit": "editing.methods.memit:Memit",
     "emmet": "editing.methods.emmet:Emmet",
     "pe_ft_m": "editing.methods.clustered:ClusteredFineTune",

@@ -185,8 +185,9 @@ def test_two_models_in_one_process_share_nothing(
 def test_an_edit_raises_the_log_probability_of_the_target(
     name: str, lm: LM, users: list[User], resources: Resources
 ) -> None:
-    # With one context the mean key is the key of the question itself, so the closed form is exact for it.
-    edited = fitted(name, lm, users, resources, contexts=("",))
+    # With one context the mean key is the key of the question itself, so the closed form is exact for it, and without
+    # a full stop the objective is the target alone.
+    edited = fitted(name, lm, users, resources, contexts=("",), full_stop=False)
     patches = [*map(unwritten, edited), *edited]
     assert [patch.manifest.failure for patch in patches] == [None] * 6
     with applied(lm, patches) as responder:
@@ -301,3 +302,9 @@ def test_a_layer_that_the_model_lacks_is_refused(
         pytest.skip("edits every layer")
     with pytest.raises(ConfigError, match="has layers 0 to 3"):
         fitted(name, make_lm("llama"), users[:1], resources, **outside)
+
+
+@pytest.mark.parametrize("name", ["rome", "memit"])
+def test_the_identity_is_compared_with_all_else_equal(name: str) -> None:
+    usual, identity = load_config(name).model_dump(), load_config(f"{name}_identity").model_dump()
+    assert identity == usual | {"covariance": "none"}
