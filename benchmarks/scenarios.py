@@ -1,6 +1,6 @@
 """What is left of old edits as more users share one model, and whether a changed preference replaces the old one.
 
-`python -m benchmarks.scenarios --dataset FOLDER [--preferences 100] [--method rome ...]`. Every method is edited, asked
+`python -m benchmarks.scenarios --dataset FOLDER [--preferences 30] [--method rome ...]`. Every method is edited, asked
 and judged (`exact`) as the stages do it, in each scenario of params.yaml that is named. FOLDER is a release with enough
 preferences in its test split, or a published benchmark as `upqa import` writes it.
 
@@ -70,7 +70,9 @@ def stale(cell: Cell, dataset: Path, run: Path, judging: JudgeConfig) -> Iterato
 def main(
     dataset: Annotated[Path, typer.Option(help="A release folder.")] = Path("build/hub"),
     exchanges: Annotated[Path, typer.Option(help="Text for covariances.")] = Path("data/exchanges/exchanges.parquet"),
-    preferences: Annotated[int, typer.Option(help="Preferences of the test split, by the order of their ids.")] = 100,
+    preferences: Annotated[
+        int, typer.Option(help="Preferences of the test split, or more where a model holds more.")
+    ] = 30,
     method: Annotated[list[str], typer.Option(help="Methods.")] = list(METHODS),  # noqa: B006
     scenario: Annotated[list[str], typer.Option(help="Scenarios of params.yaml.")] = list(SCENARIOS),  # noqa: B006
 ) -> None:
@@ -86,7 +88,12 @@ def main(
         }
     )
     for name in method:
-        cells = {told: edit.model_copy(update={"scenario": told}) for told in scenario}
+        cells = {
+            told: edit.model_copy(
+                update={"scenario": told, "max_preferences": max(preferences, edit.scenarios[told].edits)}
+            )
+            for told in scenario
+        }
         found = {told: measured(Cell(own, MODEL, name), dataset, judging, CACHE) for told, own in cells.items()}
         command = f"python -m benchmarks.scenarios --dataset FOLDER --preferences {preferences}"
         write("scenarios", command, claims("scenario", name, found, f"judge {JUDGE}, {MODEL}"), keep_others=True)
