@@ -1,15 +1,16 @@
 """The provider's Batch API: write, submit, poll, collect; killed between any two steps, a run goes on unbilled.
 
 A batch is recorded before it is submitted and carries its own digest as metadata. A later run that finds a record
-without a batch id first asks the provider for a batch with that digest, so the reply to "create" may get lost.
+without a batch id first asks the provider for a batch with that digest, so the reply to "create" may get lost. More
+calls than the provider takes in one file are shared out over several batches, which are all under way at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Set
+from typing import Any, NamedTuple
 
 import openai
 from openai.types import Batch
@@ -68,13 +69,16 @@ async def run_batch(
         base_url=endpoint.base_url, api_key=endpoint.key, max_retries=config.attempts, timeout=config.timeout_s
     ) as api:
         try:
-            for record in cache.open_batches():
-                if waiting.keys() & set(record.keys):
-                    await _resume(api, config, cache, record.digest, record.batch_id, done)
-            for attempt in range(config.attempts):
+            under_way = await _begun(api, cache, waiting.keys())
+            for attempt in range(config.attempts + bool(under_way)):
+                recorded = {key for batch in under_way for key in batch.keys}
+                for part in _parts({key: body for key, body in waiting.items() if key not in recorded}, config):
+                    under_way.append(await _submit(api, cache, part, attempt))
+                for batch in under_way:
+                    await _collect(api, config, cache, batch, done)
+                under_way = []
                 if not waiting:
                     return
-                await _submit(api, config, cache, waiting, attempt, done)
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise AccessError(f"{endpoint.base_url} refused the key (HTTP {error.status_code}).") from error
         except openai.APIError as error:
@@ -85,35 +89,56 @@ async def run_batch(
         raise EndpointError(f"{endpoint.base_url}: {len(waiting)} batch lines failed {config.attempts} times.")
 
 
-async def _resume(
-    api: openai.AsyncOpenAI, config: LLMConfig, cache: Cache, digest: str, batch_id: str | None, done: Finished
-) -> None:
-    """Go on with a recorded batch; one that never reached the provider is forgotten."""
-    if batch_id is None:
-        found = [batch async for batch in api.batches.list(limit=100) if (batch.metadata or {}).get(DIGEST) == digest]
-        if not found:
-            cache.close_batch(digest)
-            return
-        batch_id = found[0].id
-        cache.submitted_batch(digest, batch_id)
-    await _collect(api, config, cache, digest, batch_id, done)
+class _Submitted(NamedTuple):
+    """A batch at the provider."""
+
+    digest: str
+    batch_id: str
+    keys: tuple[str, ...]
 
 
-async def _submit(
-    api: openai.AsyncOpenAI,
-    config: LLMConfig,
-    cache: Cache,
-    bodies: Mapping[str, dict[str, Any]],
-    attempt: int,
-    done: Finished,
-) -> None:
-    digest = payload_key([sorted(bodies), attempt, cache.batches_begun()])
-    cache.begin_batch(digest, sorted(bodies))
-    lines = (
-        json.dumps({"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body})
-        for key, body in bodies.items()
-    )
-    uploaded = await api.files.create(file=("batch.jsonl", "\n".join(lines).encode()), purpose="batch")
+async def _begun(api: openai.AsyncOpenAI, cache: Cache, wanted: Set[str]) -> list[_Submitted]:
+    """Recorded batches with lines that are `wanted`; one that never reached the provider is forgotten."""
+    begun = []
+    for record in cache.open_batches():
+        if not wanted & set(record.keys):
+            continue
+        batch_id = record.batch_id or await _id_of(api, record.digest)
+        if batch_id is None:
+            cache.close_batch(record.digest)
+            continue
+        cache.submitted_batch(record.digest, batch_id)
+        begun.append(_Submitted(record.digest, batch_id, record.keys))
+    return begun
+
+
+async def _id_of(api: openai.AsyncOpenAI, digest: str) -> str | None:
+    async for batch in api.batches.list(limit=100):
+        if (batch.metadata or {}).get(DIGEST) == digest:
+            return batch.id
+    return None
+
+
+def _parts(bodies: Mapping[str, dict[str, Any]], config: LLMConfig) -> Iterator[dict[str, bytes]]:
+    """Lines by key, in as few files as the provider's limits allow; a line that is too long alone has its own."""
+    part: dict[str, bytes] = {}
+    size = 0
+    for key, body in bodies.items():
+        line = json.dumps({"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}).encode()
+        if part and (len(part) == config.batch_max_calls or size + len(line) + 1 > config.batch_max_mb * 10**6):
+            yield part
+            part, size = {}, 0
+        part[key] = line
+        size += len(line) + 1
+    if part:
+        yield part
+
+
+async def _submit(api: openai.AsyncOpenAI, cache: Cache, lines: Mapping[str, bytes], attempt: int) -> _Submitted:
+    keys = tuple(sorted(lines))
+    digest = payload_key([keys, attempt, cache.batches_begun()])
+    cache.begin_batch(digest, keys)
+    uploaded = await api.files.create(file=("batch.jsonl", b"\n".join(lines.values())), purpose="batch")
     # No retry here: when the reply gets lost the batch may exist, and only a look at the provider's list can tell.
     batch = await api.with_options(max_retries=0).batches.create(
         input_file_id=uploaded.id,
@@ -122,20 +147,20 @@ async def _submit(
         metadata={DIGEST: digest},
     )
     cache.submitted_batch(digest, batch.id)
-    await _collect(api, config, cache, digest, batch.id, done)
+    return _Submitted(digest, batch.id, keys)
 
 
 async def _collect(
-    api: openai.AsyncOpenAI, config: LLMConfig, cache: Cache, digest: str, batch_id: str, done: Finished
+    api: openai.AsyncOpenAI, config: LLMConfig, cache: Cache, submitted: _Submitted, done: Finished
 ) -> None:
-    batch = await _ended(api, config, batch_id)
+    batch = await _ended(api, config, submitted.batch_id)
     for file_id in (batch.output_file_id, batch.error_file_id):
         content = "" if file_id is None else (await api.files.content(file_id)).text
         for line in content.splitlines():
             reply = _read_line(line)
             if reply is not None:
                 done(*reply)
-    cache.close_batch(digest)
+    cache.close_batch(submitted.digest)
 
 
 async def _ended(api: openai.AsyncOpenAI, config: LLMConfig, batch_id: str) -> Batch:

@@ -104,6 +104,10 @@ class LLMConfig(Section):
     """Longest pause in seconds, also when the endpoint's Retry-After asks for more."""
     batch_poll_s: float = Field(ge=0)
     """Seconds between two looks at a batch under way."""
+    batch_max_calls: int = Field(ge=1)
+    """Most calls the provider takes in one batch."""
+    batch_max_mb: float = Field(gt=0)
+    """Largest file of a batch that the provider takes, in megabytes."""
     budget_usd: float = Field(ge=0)
     """Hard cap on what all calls recorded in the cache may have cost together."""
     roles: dict[str, Role]

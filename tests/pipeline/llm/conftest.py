@@ -34,6 +34,8 @@ def configure(tmp_path: Path) -> Configure:
             "backoff_s": 0.0,
             "backoff_max_s": 0.01,
             "batch_poll_s": 0.0,
+            "batch_max_calls": 50_000,
+            "batch_max_mb": 200,
             "budget_usd": 1.0,
             "roles": {"generator": generator | (role or {})},
             "local": {"threads": 1, "slots": 1, "context": 512, "start_timeout_s": 30.0, "models": {}},

@@ -59,6 +59,27 @@ def test_lines_that_always_fail_end_in_an_error_that_keeps_the_rest(configure: C
         assert len(endpoint.batches) == 4
 
 
+@pytest.mark.parametrize("limits", [{"batch_max_calls": 6}, {"batch_max_mb": 0.0015}])
+def test_more_calls_than_one_batch_takes_are_several_batches(configure: Configure, limits: dict[str, Any]) -> None:
+    with fake_endpoint(echo) as endpoint, Client("generator", configure(endpoint.base_url, BATCH, **limits)) as client:
+        assert words(client.run(REQUESTS)) == EXPECTED
+        assert len(endpoint.batches) > 1
+        assert set(endpoint.answered.values()) == {1}
+
+
+def test_ended_between_two_batches_a_run_submits_the_rest_only(configure: Configure) -> None:
+    with fake_endpoint(echo) as endpoint:
+        config = configure(endpoint.base_url, BATCH, attempts=1, batch_max_calls=10)
+        endpoint.lose = {"retrieve"}
+        with Client("generator", config) as client, pytest.raises(EndpointError, match="Run again"):
+            client.run(REQUESTS[:10])
+        endpoint.lose = set()
+        with Client("generator", config) as client:
+            assert words(client.run(REQUESTS)) == EXPECTED
+        assert len(endpoint.batches) == 2
+        assert set(endpoint.answered.values()) == {1}
+
+
 @pytest.mark.parametrize("step", ["upload", "create", "retrieve", "content"])
 def test_ended_after_any_step_a_run_resumes_without_submitting_twice(configure: Configure, step: str) -> None:
     with fake_endpoint(echo) as endpoint:
