@@ -19,19 +19,16 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.claims import ROOT, write
-from benchmarks.kept_runs import claims, kept_run, measures
+from benchmarks.claims import write
+from benchmarks.kept_runs import MODEL, PARAMS, claims, edit_settings, measures
 from editing.judges.config import JudgeConfig
-from editing.runner import Cell, EditSettings
+from editing.runner import Cell
 from pipeline.core.config import load_section
 
-PARAMS = ROOT / "params.yaml"
-MODEL = "smollm2-135m-instruct"
 CACHE = Path(".cache/clusters")
 METHODS = ("ft_m", "lora", "rome", "memit")
 MODES = ("sequential", "joint")
 SIZES = (1, 3, 5, 7, 9)
-JUDGE = "exact"
 USERS_PER_FIT = 6
 """Users fitted together; what a stopped run keeps."""
 
@@ -46,24 +43,16 @@ def main(
 ) -> None:
     """Write benchmarks/results/clusters.json."""
     judging = load_section(PARAMS, "judge", JudgeConfig)
-    edit = load_section(PARAMS, "edit", EditSettings).model_copy(
-        update={
-            "max_preferences": preferences,
-            "split": "test",
-            "users_per_fit": USERS_PER_FIT,
-            "dtype": "float32",
-            "exchanges": exchanges,
-        }
-    )
+    edit = edit_settings(preferences, exchanges, USERS_PER_FIT)
     for name in method:
         for how in mode:
             found = {}
             for members in size:
                 settings = f"members={members},mode={how if members > 1 else MODES[0]}"
                 cell = Cell(edit, MODEL, f"pe_{name}@{settings}")
-                found[str(members)] = measures(kept_run(cell, dataset, CACHE), dataset, judging, JUDGE, CACHE)
+                found[str(members)] = measures(cell, dataset, judging, CACHE)
             command = f"python -m benchmarks.clusters --dataset FOLDER --preferences {preferences}"
-            made = claims("cluster", f"{name}_{how}", found, f"judge {JUDGE}, {MODEL}")
+            made = claims("cluster", f"{name}_{how}", found)
             write("clusters", command, made, keep_others=True)
 
 

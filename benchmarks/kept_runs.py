@@ -9,13 +9,18 @@ from typing import Any, NamedTuple
 
 import typer
 
-from benchmarks.claims import Claim
+from benchmarks.claims import ROOT, Claim
 from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
 from editing.methods.base import config_sha256
-from editing.runner import Cell, code_sha256, reads_texts, run_cell
+from editing.runner import Cell, EditSettings, code_sha256, reads_texts, run_cell
+from pipeline.core.config import load_section
 from pipeline.core.provenance import dataset_sha256, sha256_file
 from pipeline.core.records import content_id
+
+PARAMS = ROOT / "params.yaml"
+MODEL = "smollm2-135m-instruct"
+JUDGE = "exact"
 
 
 class Measured(NamedTuple):
@@ -25,6 +30,21 @@ class Measured(NamedTuple):
     """[value, low, high] by measure."""
     counts: dict[str, float]
     """Preferences, answers, failed edits, seconds an edit."""
+
+
+def edit_settings(preferences: int, exchanges: Path, users_per_fit: int) -> EditSettings:
+    """The settings of params.yaml for up to `preferences` of the test split, in float32.
+
+    `exchanges` is text for covariances; `users_per_fit` are fitted together, and are what a stopped run keeps.
+    """
+    changes = {
+        "max_preferences": preferences,
+        "split": "test",
+        "users_per_fit": users_per_fit,
+        "dtype": "float32",
+        "exchanges": exchanges,
+    }
+    return load_section(PARAMS, "edit", EditSettings).model_copy(update=changes)
 
 
 def kept_run(cell: Cell, dataset: Path, cache: Path, *use: Any) -> Path:
@@ -55,10 +75,11 @@ def _finished(record: Path) -> bool:
     return record.is_file() and json.loads(record.read_text(encoding="utf-8"))["status"] == "ok"
 
 
-def measures(run: Path, dataset: Path, judging: JudgeConfig, judge: str, cache: Path) -> Measured:
-    """Recall by kind, specificity, headline and collateral of a finished run, by one judge."""
-    scores = judge_run(dataset, run, judging.model_copy(update={"judges": (judge,)}), cache / "judge")
-    own = scores["judges"][judge]
+def measures(cell: Cell, dataset: Path, judging: JudgeConfig, cache: Path) -> Measured:
+    """Recall by kind, specificity, headline and collateral of a cell, by JUDGE."""
+    run = kept_run(cell, dataset, cache)
+    scores = judge_run(dataset, run, judging.model_copy(update={"judges": (JUDGE,)}), cache / "judge")
+    own = scores["judges"][JUDGE]
     found = {**own["by_kind"], **{name: own[name] for name in ("recall", "specificity", "headline")}}
     if scores["crossing"]:
         found["of_another"] = scores["crossing"]["of_another"]
@@ -68,9 +89,9 @@ def measures(run: Path, dataset: Path, judging: JudgeConfig, judge: str, cache: 
     return Measured({name: cell for name, cell in cells.items() if None not in cell}, counts)
 
 
-def claims(prefix: str, method: str, found: Mapping[str, Measured], note: str) -> list[Claim]:
+def claims(prefix: str, method: str, found: Mapping[str, Measured]) -> list[Claim]:
     """A claim a measure, `<prefix>.<measure>.<method>`, with cells by the keys of `found`; the value is the last."""
-    made = []
+    made, note = [], f"judge {JUDGE}, {MODEL}"
     for measure in dict.fromkeys(name for one in found.values() for name in one.cells):
         own = {key: one for key, one in found.items() if measure in one.cells}
         cells = {key: [round(number, 4) for number in one.cells[measure]] for key, one in own.items()}

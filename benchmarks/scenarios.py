@@ -21,33 +21,29 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.claims import ROOT, write
-from benchmarks.kept_runs import Measured, claims, kept_run, measures
+from benchmarks.claims import write
+from benchmarks.kept_runs import MODEL, PARAMS, Measured, claims, edit_settings, kept_run, measures
 from editing.judges.config import JudgeConfig
 from editing.judges.exact import ExactJudge
 from editing.judging import item_of
 from editing.metrics.bootstrap import wilson
-from editing.runner import Cell, EditSettings
+from editing.runner import Cell
 from editing.users import read_cases
 from pipeline.core.config import load_section
 from pipeline.core.records import Answer, QuestionKind
 from pipeline.core.tables import read_parquet
 
-PARAMS = ROOT / "params.yaml"
-MODEL = "smollm2-135m-instruct"
 CACHE = Path(".cache/scenarios")
-METHODS = ("in_context", "ft_m", "lora", "rome", "preference_edit")
+METHODS = ("ft_m", "lora", "rome", "preference_edit")
 SCENARIOS = ("single", "lifelong-10", "lifelong-100", "update")
-JUDGE = "exact"
 USERS_PER_FIT = 10
 """First edits that are fitted together; what a stopped run keeps."""
 
 
 def measured(cell: Cell, dataset: Path, judging: JudgeConfig, cache: Path) -> Measured:
     """The measures of one method in one scenario."""
-    run = kept_run(cell, dataset, cache)
-    found = measures(run, dataset, judging, JUDGE, cache)
-    old = list(stale(cell, dataset, run, judging))
+    found = measures(cell, dataset, judging, cache)
+    old = list(stale(cell, dataset, kept_run(cell, dataset, cache), judging))
     if old:
         found.cells["stale"] = [sum(old) / len(old), *wilson(sum(old), len(old), judging.confidence)]
     return found
@@ -78,15 +74,7 @@ def main(
 ) -> None:
     """Write benchmarks/results/scenarios.json."""
     judging = load_section(PARAMS, "judge", JudgeConfig)
-    edit = load_section(PARAMS, "edit", EditSettings).model_copy(
-        update={
-            "max_preferences": preferences,
-            "split": "test",
-            "users_per_fit": USERS_PER_FIT,
-            "dtype": "float32",
-            "exchanges": exchanges,
-        }
-    )
+    edit = edit_settings(preferences, exchanges, USERS_PER_FIT)
     for name in method:
         cells = {
             told: edit.model_copy(
@@ -96,7 +84,7 @@ def main(
         }
         found = {told: measured(Cell(own, MODEL, name), dataset, judging, CACHE) for told, own in cells.items()}
         command = f"python -m benchmarks.scenarios --dataset FOLDER --preferences {preferences}"
-        write("scenarios", command, claims("scenario", name, found, f"judge {JUDGE}, {MODEL}"), keep_others=True)
+        write("scenarios", command, claims("scenario", name, found), keep_others=True)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_shared_models_are_asked_for_other_users_values_and_changed_ones_for_the
     assert "of_another" in found["together"].cells
     assert "stale" not in found["together"].cells
     assert found["update"].cells["stale"][0] == 0.0
-    by_name = {claim.claim: claim for claim in kept_runs.claims("scenario", "in_context", found, "")}
+    by_name = {claim.claim: claim for claim in kept_runs.claims("scenario", "in_context", found)}
     assert set(by_name["scenario.explicit.in_context"].extra["cells"]) == set(found)
     assert set(by_name["scenario.of_another.in_context"].extra["cells"]) == {"together"}
     assert by_name["scenario.explicit.in_context"].n == 4
