@@ -305,7 +305,8 @@ def main() -> None:
         result = RESULTS / f"{name}.json"
         former = json.loads(result.read_text(encoding="utf-8")) if result.is_file() else []
         extras = [claim["extra"] for claim in former if "table" in claim["extra"]]
-        write(name, "python -m benchmarks.methods_table", claims(bench, runs, judge, extras[0] if extras else {}))
+        command = "python -m benchmarks.methods_table" + (f" --model {bench.model}" if bench.model != MODEL else "")
+        write(name, command, claims(bench, runs, judge, extras[0] if extras else {}))
 
 
 if __name__ == "__main__":
