@@ -104,8 +104,8 @@ def methods_table(claim: str) -> str:
     kinds = ("explicit", "rephrased", "implicit", "product", "unstated", "irrelevant", "other_person", "neutral")
     lines = [
         "| method | headline | recall | specificity | " + " | ".join(k.replace("_", " ") for k in kinds) + " | "
-        "headline, embedding judge | degenerate | s/edit | KiB/user | n |",
-        "|---|---|" + "---:|" * 15,
+        "headline, embedding judge | said, asked | said, controls | degenerate | s/edit | KiB/user | n |",
+        "|---|---|" + "---:|" * 17,
     ]
     found: dict[str, dict[str, Any]] = row["extra"]["table"]
     for method, own in sorted(found.items(), key=lambda item: -item[1]["exact"]["headline"]):
@@ -115,6 +115,7 @@ def methods_table(claim: str) -> str:
             f"{exact['headline']:.2f} ({exact['low']:.2f} to {exact['high']:.2f})",
             *(f"{exact[name]:.2f}" for name in ("recall", "specificity", *kinds)),
             f"{embedding['headline']:.2f}",
+            *(f"{own['said'][part]:.2f}" for part in ("targets", "controls")),
             f"{own['degenerate']:.3f}",
             f"{own['seconds_per_edit']:.2g}",
             f"{own['bytes_per_user'] / 1024:.3g}",

@@ -1,6 +1,6 @@
 """What personalization costs elsewhere: perplexity and world facts before and after, on a few users of the demo's data.
 
-python -m benchmarks.general_ability [--users 2] [--methods none in_context ft_m rome preference_edit]
+python -m benchmarks.general_ability [--users 4] [--methods none in_context ft_m rome preference_edit]
 
 Rows of the result file of methods that are not run stay as they are.
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", type=Path, default=Path("build/hub"))
     parser.add_argument("--exchanges", type=Path, default=Path("data/exchanges/exchanges.parquet"))
-    parser.add_argument("--users", type=int, default=2)
+    parser.add_argument("--users", type=int, default=4)
     parser.add_argument("--methods", nargs="+", default=["none", "in_context", "ft_m", "rome", "preference_edit"])
     arguments = parser.parse_args()
     ability = load_section(PARAMS, "ability", AbilitySettings).model_copy(
@@ -45,7 +45,9 @@ def main() -> None:
             "tasks": ("world_facts",),
         }
     )
-    edit = load_section(PARAMS, "edit", EditSettings).model_copy(update={"max_preferences": arguments.users})
+    edit = load_section(PARAMS, "edit", EditSettings).model_copy(
+        update={"max_preferences": arguments.users, "exchanges": arguments.exchanges}
+    )
     judge = load_section(PARAMS, "judge", JudgeConfig)
     plan = Plan(judge.bootstrap_samples, judge.seed, judge.confidence)
     claims: list[Claim] = []

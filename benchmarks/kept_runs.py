@@ -60,7 +60,7 @@ def kept_run(cell: Cell, dataset: Path, cache: Path, *use: Any) -> Path:
         code_sha256(),
         cell.model,
         config_sha256(cell.config),
-        cell.settings.model_dump(mode="json", exclude={"models", "methods", "workers"}),
+        cell.settings.model_dump(mode="json", exclude={"models", "methods", "workers", "exchanges"}),
         texts,
         use,
     )

@@ -24,11 +24,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import typer
 
 from benchmarks.claims import RESULTS, ROOT, Claim, write
+from benchmarks.published_protocol import substrings
 from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
 from editing.methods.base import config_sha256
@@ -38,7 +40,19 @@ from editing.metrics.scores import Counts, count_kinds, headline_difference
 from editing.runner import NOT_OF_A_CELL, Cell, EditSettings, reads_texts, run_cell
 from pipeline.core.config import load_section
 from pipeline.core.provenance import dataset_sha256, sha256_file
-from pipeline.core.records import Draft, DraftQuestion, Query, QuestionKind, Split, Verdict, content_id
+from pipeline.core.records import (
+    CONTROL_KINDS,
+    TARGET_KINDS,
+    Answer,
+    Draft,
+    DraftQuestion,
+    Preference,
+    Query,
+    QuestionKind,
+    Split,
+    Verdict,
+    content_id,
+)
 from pipeline.core.tables import read_parquet, write_json
 from pipeline.core.wording import contains_phrase, words
 from pipeline.embedding import embed
@@ -199,10 +213,10 @@ def measure(bench: Bench, method: str, judge: JudgeConfig, *, again: bool) -> No
         run_cell(Cell(bench.settings, bench.model, method), bench.dataset, run, bench.work / "cache")
         write_json(made, key)
     write_json(run / "scores.json", judge_run(bench.dataset, run, judge, bench.work / "cache" / "judge"))
-    typer.echo(json.dumps({method: row_of(run)}))
+    typer.echo(json.dumps({method: row_of(run, bench.dataset)}))
 
 
-def row_of(run: Path) -> dict[str, Any]:
+def row_of(run: Path, dataset: Path) -> dict[str, Any]:
     """What the table shows of one method, for each judge, with the interval of the headline."""
     scores, record = (json.loads((run / f"{name}.json").read_text(encoding="utf-8")) for name in ("scores", "run"))
     row: dict[str, Any] = {
@@ -214,12 +228,24 @@ def row_of(run: Path) -> dict[str, Any]:
         "bytes_per_user": record["cost"]["bytes_per_user"],
         "extra_prompt_tokens": record["cost"]["extra_prompt_tokens"],
         "commit": (record["code"]["commit"] or "")[:12],
+        "said": said(run, dataset),
     }
     for name, found in scores["judges"].items():
         row[name] = {key: round(found[key]["value"], 3) for key in ("recall", "specificity", "headline")}
         row[name] |= {end: round(found["headline"][end], 3) for end in ("low", "high")}
         row[name] |= {kind: round(estimate["value"], 3) for kind, estimate in found["by_kind"].items()}
     return row
+
+
+def said(run: Path, dataset: Path) -> dict[str, float]:
+    """How often the published substring rule finds the target in an answer: means over the kinds of each part."""
+    split = json.loads((run / "run.json").read_text(encoding="utf-8"))["split"]
+    targets = {p.id: p.target for p in read_parquet(dataset / "data" / f"preferences-{split}.parquet", Preference)}
+    by_kind: dict[QuestionKind, list[bool]] = defaultdict(list)
+    for answer in read_parquet(run / "answers.parquet", Answer):
+        by_kind[answer.kind] += substrings([answer.text], [targets[answer.preference_id]])
+    parts = {"targets": TARGET_KINDS, "controls": CONTROL_KINDS}
+    return {part: round(fmean(fmean(by_kind[kind]) for kind in kinds), 3) for part, kinds in parts.items()}
 
 
 def margins(runs: Mapping[str, Path], judge: JudgeConfig) -> dict[str, dict[str, Any]]:
@@ -249,7 +275,7 @@ def claims(bench: Bench, runs: Mapping[str, Path], judge: JudgeConfig, former: M
         for method, row in former.get("table", {}).items()
         if method in METHODS and method not in runs and row.get("key") == bench.key(method)
     }
-    table = {**kept, **{method: row_of(run) for method, run in runs.items()}}
+    table = {**kept, **{method: row_of(run, bench.dataset) for method, run in runs.items()}}
     earlier = {method: found for method, found in former.get("margins", {}).items() if method in kept}
     differences = {**earlier, **margins(runs, judge)}
     scores = json.loads((runs[OURS] / "scores.json").read_text(encoding="utf-8"))["judges"][JUDGE]

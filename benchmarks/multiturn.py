@@ -167,13 +167,15 @@ def draw(table: Table, plan: Plan, path: Path) -> None:
 def main(
     dataset: Annotated[Path, typer.Option(help="A release folder.")] = Path("build/hub"),
     exchanges: Annotated[Path, typer.Option(help="Distractors.")] = Path("data/exchanges/exchanges.parquet"),
-    users: Annotated[int, typer.Option(help="Preferences of the test split, by the order of their ids.")] = 10,
+    users: Annotated[int, typer.Option(help="Preferences of the test split, by the order of their ids.")] = 12,
     method: Annotated[list[str], typer.Option(help="Methods.")] = list(METHODS),  # noqa: B006
 ) -> None:
     """Write benchmarks/results/multiturn.json and draw docs/images/multiturn.svg."""
     judging = load_section(PARAMS, "judge", JudgeConfig)
     plan = Plan(judging.bootstrap_samples, judging.seed, judging.confidence)
-    edit = load_section(PARAMS, "edit", EditSettings).model_copy(update={"max_preferences": users, "split": "test"})
+    edit = load_section(PARAMS, "edit", EditSettings).model_copy(
+        update={"max_preferences": users, "split": "test", "exchanges": exchanges}
+    )
     settings = load_section(PARAMS, "multiturn", MultiturnSettings).model_copy(
         update={"turns": TURNS, "exchanges": exchanges, "kinds": KINDS, "max_preferences": users}
     )

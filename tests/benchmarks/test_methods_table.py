@@ -18,7 +18,7 @@ JUDGING = load_section(methods_table.PARAMS, "judge", JudgeConfig)
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(Bench, "key", lambda self, method: f"key of {method}")
-    monkeypatch.setattr(methods_table, "row_of", lambda run: row(run.name, int(run.parent.name)))
+    monkeypatch.setattr(methods_table, "row_of", lambda run, dataset: row(run.name, int(run.parent.name)))
     monkeypatch.setattr(methods_table, "margins", lambda runs, judge: {m: margin(0.2) for m in runs if m != OURS})
     return Bench("smollm2-135m-instruct", "test", 40, tmp_path, tmp_path / "exchanges.parquet")
 
