@@ -10,7 +10,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,15 +135,25 @@ def cells_table(prefix: str, columns: Sequence[str]) -> str:
     if not rows:
         return "Not measured yet."
     titles = [column.removesuffix(HOLDS).replace("_", " ").replace("/", ", ") for column in columns]
-    lines = ["| | " + " | ".join(titles) + " |"]
-    lines.append("|---|" + "---|" * len(columns))
-    for name, row in rows.items():
+    sizes = [_sizes(row, columns) for row in rows.values()]
+    lines = []
+    for (name, row), size in zip(rows.items(), sizes, strict=True):
         found = row["extra"]["cells"]
         own = [_cell(found[column], column, row["n"]) if column in found else "" for column in columns]
-        lines.append(f"| {name.removeprefix(prefix).replace('_', ' ')} | " + " | ".join(own) + " |")
+        lines.append([name.removeprefix(prefix).replace("_", " "), *own, size])
+    head = [["", *titles, "n"], ["---"] * (len(columns) + 1) + ["---:"]]
+    # One size for all is said once, below the table.
+    same = sizes[0] if len(set(sizes)) == 1 else None
+    table = "\n".join("| " + " | ".join(line[:-1] if same else line) + " |" for line in [*head, *lines])
     stamps = sorted({f"Measured on {row['machine']}, {row['date']}, by `{row['command']}`." for row in rows.values()})
-    counts = sorted({row["n"] for row in rows.values()})
-    return "\n".join(lines) + f"\n\nn: {', '.join(map(str, counts))}. " + "\n".join(stamps)
+    return table + "\n\n" + (f"n: {same}. " if same else "") + "\n".join(stamps)
+
+
+def _sizes(row: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """How many stand behind a row of cells; by column where the runs behind them differ."""
+    runs = row["extra"].get("runs", {})
+    sizes = [int(runs[column]["preferences"]) for column in columns if column in runs] or [row["n"]]
+    return " / ".join(map(str, sizes if len(set(sizes)) > 1 else sizes[:1]))
 
 
 def _cell(estimate: Sequence[float], column: str, users: int) -> str:

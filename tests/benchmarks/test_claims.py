@@ -49,3 +49,21 @@ def test_the_yield_table_has_a_row_a_step_and_a_row_a_rule(tmp_path: Path, monke
     for row in ("| accepted | 5 | 62.5% |", "| statements | `no_attribute` | 3 |", "| drafts | none | 0 |"):
         assert row in filled
     assert claims.fill(filled) == filled
+
+
+def test_a_table_of_cells_says_once_how_many_stand_behind_it_or_in_each_row_where_they_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "RESULTS", tmp_path)
+
+    def row(name: str, **preferences: int) -> claims.Claim:
+        runs = {column: {"preferences": n} for column, n in preferences.items()}
+        cells = {column: [0.5, 0.25, 0.75] for column in preferences}
+        return claims.Claim(f"x.{name}", 0.5, "share", 0.25, 0.75, 20, "", {"cells": cells, "runs": runs})
+
+    claims.write("x", "python -m benchmarks.x", [row("a", one=20, hundred=20)])
+    alike = claims.cells_table("x.", ["one", "hundred"])
+    assert "| a | 0.50 (0.25 to 0.75) | 0.50 (0.25 to 0.75) |\n" in alike and "\nn: 20. " in alike
+    claims.write("x", "python -m benchmarks.x", [row("b", one=20, hundred=100)], keep_others=True)
+    differing = claims.cells_table("x.", ["one", "hundred"])
+    assert "(0.25 to 0.75) | 20 |\n" in differing and "| 20 / 100 |\n" in differing and "n: " not in differing
