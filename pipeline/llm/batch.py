@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
 import openai
@@ -24,7 +24,9 @@ from pipeline.llm.wire import RETRIED_STATUS, Completion, Endpoint, as_raw_reply
 
 DIGEST = "upqa_digest"
 """Name of the metadata field that holds a batch's digest."""
-_ENDED = {"completed", "failed", "expired", "cancelled"}
+_REFUSED = {"failed", "cancelled"}
+"""Ends that submitting the same lines again would not cure: the file is at fault, or somebody stopped it."""
+_ENDED = {"completed", "expired", *_REFUSED}
 
 
 class _Response(BaseModel):
@@ -44,7 +46,12 @@ Finished = Callable[[str, RawReply | RequestError], None]
 
 
 async def run_batch(
-    endpoint: Endpoint, config: LLMConfig, cache: Cache, bodies: Mapping[str, dict[str, Any]], finished: Finished
+    endpoint: Endpoint,
+    config: LLMConfig,
+    cache: Cache,
+    bodies: Mapping[str, dict[str, Any]],
+    worst: Mapping[str, float],
+    finished: Finished,
 ) -> None:
     """Have `bodies` answered through the Batch API.
 
@@ -53,11 +60,13 @@ async def run_batch(
         config: Limits; lines that fail are submitted again at most `config.attempts` times in all.
         cache: Holds the record of batches under way.
         bodies: Chat completion bodies by the key of the call.
+        worst: The most each call can cost, in US dollars.
         finished: Keeps a reply; called once a key.
 
     Raises:
         AccessError: the endpoint refused the key.
         EndpointError: the endpoint failed, or lines kept failing; finished calls are kept.
+        OverBudgetError: what is still to be submitted could exceed the budget; nothing of it is.
     """
     waiting = dict(bodies)
 
@@ -72,8 +81,12 @@ async def run_batch(
             under_way = await _begun(api, cache, waiting.keys())
             for attempt in range(config.attempts + bool(under_way)):
                 recorded = {key for batch in under_way for key in batch.keys}
-                for part in _parts({key: body for key, body in waiting.items() if key not in recorded}, config):
-                    under_way.append(await _submit(api, cache, part, attempt))
+                parts = _parts({key: body for key, body in waiting.items() if key not in recorded}, config)
+                planned = _planned(cache, parts, attempt)
+                costs = {digest: (tuple(part), sum(worst[key] for key in part)) for digest, part in planned.items()}
+                cache.begin_batches(costs, config.budget_usd)
+                for digest, part in planned.items():
+                    under_way.append(await _submit(api, cache, digest, part))
                 for batch in under_way:
                     await _collect(api, config, cache, batch, done)
                 under_way = []
@@ -134,10 +147,13 @@ def _parts(bodies: Mapping[str, dict[str, Any]], config: LLMConfig) -> Iterator[
         yield part
 
 
-async def _submit(api: openai.AsyncOpenAI, cache: Cache, lines: Mapping[str, bytes], attempt: int) -> _Submitted:
-    keys = tuple(sorted(lines))
-    digest = payload_key([keys, attempt, cache.batches_begun()])
-    cache.begin_batch(digest, keys)
+def _planned(cache: Cache, parts: Iterable[Mapping[str, bytes]], attempt: int) -> dict[str, Mapping[str, bytes]]:
+    """Lines by key of each batch to submit, by a digest that no batch had before."""
+    begun = cache.batches_begun()
+    return {payload_key([sorted(part), attempt, begun + at]): part for at, part in enumerate(parts)}
+
+
+async def _submit(api: openai.AsyncOpenAI, cache: Cache, digest: str, lines: Mapping[str, bytes]) -> _Submitted:
     uploaded = await api.files.create(file=("batch.jsonl", b"\n".join(lines.values())), purpose="batch")
     # No retry here: when the reply gets lost the batch may exist, and only a look at the provider's list can tell.
     batch = await api.with_options(max_retries=0).batches.create(
@@ -147,20 +163,33 @@ async def _submit(api: openai.AsyncOpenAI, cache: Cache, lines: Mapping[str, byt
         metadata={DIGEST: digest},
     )
     cache.submitted_batch(digest, batch.id)
-    return _Submitted(digest, batch.id, keys)
+    return _Submitted(digest, batch.id, tuple(lines))
 
 
 async def _collect(
     api: openai.AsyncOpenAI, config: LLMConfig, cache: Cache, submitted: _Submitted, done: Finished
 ) -> None:
-    batch = await _ended(api, config, submitted.batch_id)
-    for file_id in (batch.output_file_id, batch.error_file_id):
-        content = "" if file_id is None else (await api.files.content(file_id)).text
-        for line in content.splitlines():
-            reply = _read_line(line)
-            if reply is not None:
-                done(*reply)
+    try:
+        batch = await _ended(api, config, submitted.batch_id)
+        for file_id in (batch.output_file_id, batch.error_file_id):
+            content = "" if file_id is None else (await api.files.content(file_id)).text
+            for line in content.splitlines():
+                reply = _read_line(line)
+                if reply is not None:
+                    done(*reply)
+    except openai.NotFoundError as error:
+        cache.close_batch(submitted.digest)
+        raise EndpointError(
+            f"{api.base_url} does not know batch {submitted.batch_id} any more, or its files: deleted, or of another "
+            "key. It is forgotten: run again to submit its lines anew."
+        ) from error
     cache.close_batch(submitted.digest)
+    if batch.status in _REFUSED:
+        told = "; ".join(f"{fault.code}: {fault.message}" for fault in (batch.errors and batch.errors.data) or ())
+        raise EndpointError(
+            f"{api.base_url}: batch {batch.id} is {batch.status}{': ' if told else ''}{told}. What was answered is "
+            "kept; run again to submit the rest."
+        )
 
 
 async def _ended(api: openai.AsyncOpenAI, config: LLMConfig, batch_id: str) -> Batch:

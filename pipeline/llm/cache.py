@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 from pipeline.core.errors import InputError
 from pipeline.llm.messages import RawReply, Usage
@@ -34,6 +37,12 @@ CREATE TABLE IF NOT EXISTS batches (
     closed INTEGER NOT NULL DEFAULT 0,
     created TEXT NOT NULL DEFAULT (datetime('now'))
 );
+CREATE TABLE IF NOT EXISTS held (
+    id TEXT PRIMARY KEY,
+    usd REAL NOT NULL,
+    pid INTEGER,
+    started REAL
+);
 """
 
 
@@ -47,8 +56,18 @@ class OpenBatch(NamedTuple):
     """The provider's id; None when it is unknown whether it was submitted."""
 
 
+class OverBudgetError(Exception):
+    """What has been `spent`, what is `held` for calls under way, and what was asked for exceed the cap."""
+
+    def __init__(self, spent: float, held: float) -> None:
+        """Both in US dollars."""
+        super().__init__(f"{spent} spent, {held} held")
+        self.spent = spent
+        self.held = held
+
+
 class Cache:
-    """Finished calls by key, and what every reply has cost."""
+    """Finished calls by key, what every reply has cost, and what those under way may cost."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the file.
@@ -93,13 +112,62 @@ class Cache:
             (key, raw.model, raw.usage.prompt, raw.usage.completion, usd),
         )
 
+    def put_billed(self, key: str, payload: object, raw: RawReply, usd: float) -> bool:
+        """Keep a finished call and its cost, both or neither; False where it was kept before, and billed then."""
+        with self._transaction():
+            if self.get(key) is not None:
+                return False
+            self.bill(key, raw, usd)
+            self.put(key, payload, raw)
+        return True
+
     def spent_usd(self) -> float:
         """What all recorded replies have cost together, in US dollars."""
         return float(self._connection.execute("SELECT COALESCE(SUM(usd), 0) FROM spend").fetchone()[0])
 
-    def begin_batch(self, digest: str, keys: Sequence[str]) -> None:
-        """Record a batch before it is submitted."""
-        self._connection.execute("INSERT INTO batches (digest, keys) VALUES (?, ?)", (digest, json.dumps(list(keys))))
+    def hold(self, usd: float, cap: float) -> str:
+        """Set aside what a call may cost; returns what `release` takes.
+
+        Counts against the cap: everything spent, all that living processes hold, and batches under way.
+
+        Raises:
+            OverBudgetError: the cap could be exceeded; nothing is held.
+        """
+        name, process = uuid.uuid4().hex, psutil.Process()
+        with self._transaction():
+            self._require(usd, cap)
+            self._connection.execute(
+                "INSERT INTO held (id, usd, pid, started) VALUES (?, ?, ?, ?)",
+                (name, usd, process.pid, process.create_time()),
+            )
+        return name
+
+    def release(self, held: str) -> None:
+        """Give back what was set aside."""
+        self._connection.execute("DELETE FROM held WHERE id = ?", (held,))
+
+    def _require(self, usd: float, cap: float) -> None:
+        """Within a transaction: raise where `usd` more could exceed `cap`."""
+        holders = self._connection.execute("SELECT DISTINCT pid, started FROM held WHERE pid IS NOT NULL").fetchall()
+        dead = [holder for holder in holders if not _alive(*holder)]
+        self._connection.executemany("DELETE FROM held WHERE pid = ? AND started = ?", dead)
+        held = float(self._connection.execute("SELECT COALESCE(SUM(usd), 0) FROM held").fetchone()[0])
+        if usd and self.spent_usd() + held + usd > cap:
+            raise OverBudgetError(self.spent_usd(), held)
+
+    def begin_batches(self, batches: Mapping[str, tuple[Sequence[str], float]], cap: float) -> None:
+        """Record batches before they are submitted: keys, and what each may cost, by digest.
+
+        Raises:
+            OverBudgetError: together they could exceed the cap; none is recorded.
+        """
+        with self._transaction():
+            self._require(sum(usd for _, usd in batches.values()), cap)
+            for digest, (keys, usd) in batches.items():
+                self._connection.execute(
+                    "INSERT INTO batches (digest, keys) VALUES (?, ?)", (digest, json.dumps(list(keys)))
+                )
+                self._connection.execute("INSERT INTO held (id, usd) VALUES (?, ?)", (digest, usd))
 
     def submitted_batch(self, digest: str, batch_id: str) -> None:
         """Record the provider's id of a batch."""
@@ -107,7 +175,9 @@ class Cache:
 
     def close_batch(self, digest: str) -> None:
         """Record that a batch is collected, or was never submitted."""
-        self._connection.execute("UPDATE batches SET closed = 1 WHERE digest = ?", (digest,))
+        with self._transaction():
+            self._connection.execute("UPDATE batches SET closed = 1 WHERE digest = ?", (digest,))
+            self.release(digest)
 
     def open_batches(self) -> list[OpenBatch]:
         """Batches under way, the oldest first."""
@@ -120,7 +190,26 @@ class Cache:
         """How many batches were ever recorded."""
         return int(self._connection.execute("SELECT COUNT(*) FROM batches").fetchone()[0])
 
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All statements of the block or none; no other process writes meanwhile."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
     def close(self) -> None:
         """Close the file."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
+
+
+def _alive(pid: int, started: float) -> bool:
+    """Whether the process that began at `started` still runs, and not another that got its number."""
+    try:
+        return psutil.Process(pid).create_time() == started
+    except psutil.NoSuchProcess:
+        return False

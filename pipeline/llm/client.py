@@ -15,9 +15,17 @@ from typing import Any, Self
 
 from pipeline.core.errors import ConfigError
 from pipeline.llm.batch import run_batch
-from pipeline.llm.cache import Cache
+from pipeline.llm.cache import Cache, OverBudgetError
 from pipeline.llm.config import LOCAL, LLMConfig
-from pipeline.llm.errors import FATAL, BudgetError, CutOffError, LLMError, RequestError, UnparsableError
+from pipeline.llm.errors import (
+    FATAL,
+    BudgetError,
+    CutOffError,
+    EndpointError,
+    LLMError,
+    RequestError,
+    UnparsableError,
+)
 from pipeline.llm.local import fingerprint, local_server, weights
 from pipeline.llm.messages import Message, RawReply, Reply, Request, Usage, payload_key, read_reply
 from pipeline.llm.wire import Endpoint, Wire
@@ -83,8 +91,6 @@ class Client:
             if template is not None:
                 self._identity["chat_template"] = template
         self._cache = Cache(config.cache)
-        self._spent_usd = self._cache.spent_usd()
-        self._reserved_usd = 0.0
         self._stack = contextlib.ExitStack()
         self._base_url: str | None = None
 
@@ -107,7 +113,8 @@ class Client:
             advance: Told of each request that is done.
 
         Raises:
-            EndpointError: the endpoint stayed down, busy or silent through all attempts.
+            EndpointError: the endpoint stayed down, busy or silent through all attempts, for more than
+                `llm.max_unanswered` requests; fewer are returned as outcomes, and asked again by the next run.
             AccessError: the endpoint refused the key.
             BudgetError: the next call could exceed the budget.
         """
@@ -156,14 +163,18 @@ class Client:
             if isinstance(reply, RequestError):
                 outcomes[key] = reply
             else:
-                self._account(key, reply)
-                self._cache.put(key, self._payload(missing[key]), reply)
+                # A run that was killed while it collected bills no line again.
+                if self._cache.put_billed(key, self._payload(missing[key]), reply, self._price(reply.usage)):
+                    self._count(reply)
                 outcomes[key] = _outcome(reply, missing[key], cached=False)
             advance(1)
 
         bodies = {key: self._body(request) for key, request in missing.items()}
-        with self._reserve(sum(self._worst(request) for request in missing.values())):
-            await run_batch(self._endpoint(), self._config, self._cache, bodies, finished)
+        worst = {key: self._worst(request) for key, request in missing.items()}
+        try:
+            await run_batch(self._endpoint(), self._config, self._cache, bodies, worst, finished)
+        except OverBudgetError as error:
+            raise self._over_budget(error, sum(worst.values())) from error
         return outcomes
 
     def _worst(self, request: Request) -> float:
@@ -171,22 +182,34 @@ class Client:
         return self._price(Usage(_prompt_tokens(request), request.max_tokens))
 
     async def _run_missing(self, missing: dict[str, Request], advance: Callable[[float], None]) -> dict[str, Outcome]:
-        """Outcomes by key. After a fatal error none is begun; those in flight end, for they may be billed already."""
+        """Outcomes by key. After a fatal error none is begun; those in flight end, for they may be billed already.
+
+        A request that gets no reply in all its attempts does not keep the others from being made: the endpoint is taken
+        to be down only when as many in a row get none as are in flight together.
+        """
         gate = asyncio.Semaphore(self._config.concurrency)
         outcomes: dict[str, Outcome] = {}
         fatal: list[LLMError] = []
+        in_a_row = 0
 
         async def one(wire: Wire, key: str, request: Request) -> None:
+            nonlocal in_a_row
             async with gate:
                 if fatal:
                     return
                 try:
                     outcomes[key] = await self._call(wire, key, request)
+                    in_a_row = 0
+                except EndpointError as error:
+                    outcomes[key] = error
+                    in_a_row += 1
+                    if in_a_row >= self._config.concurrency:
+                        fatal.append(error)
                 except FATAL as error:
                     fatal.append(error)
             advance(1)
 
-        async with Wire(self._endpoint(), self._config, random.Random(0)) as wire:
+        async with Wire(self._endpoint(), self._config, random.Random()) as wire:
             try:
                 async with asyncio.TaskGroup() as group:
                     for key, request in missing.items():
@@ -195,6 +218,12 @@ class Client:
                 self.spent.retries += wire.retries
         if fatal:
             raise fatal[0]
+        unanswered = [outcome for outcome in outcomes.values() if isinstance(outcome, EndpointError)]
+        if len(unanswered) > self._config.max_unanswered:
+            raise EndpointError(
+                f"{len(unanswered)} of {len(missing)} requests got no usable reply (llm.max_unanswered is "
+                f"{self._config.max_unanswered}). The first: {unanswered[0]}"
+            )
         return outcomes
 
     async def _call(self, wire: Wire, key: str, request: Request) -> Outcome:
@@ -210,7 +239,8 @@ class Client:
                     raise
                 except LLMError as error:
                     return error
-                self._account(key, raw)
+                self._cache.bill(key, raw, self._price(raw.usage))
+                self._count(raw)
             outcome = _outcome(raw, request, cached=False)
             if isinstance(outcome, Reply):
                 break
@@ -222,7 +252,11 @@ class Client:
         """Ask once more for the replies that are not JSON, showing the model what was wrong."""
         if self.role.json_schema != "prompt":
             return {}
-        broken = {k: o for k, o in outcomes.items() if isinstance(o, UnparsableError)}
+        broken = {
+            key: outcome
+            for key, outcome in outcomes.items()
+            if isinstance(outcome, UnparsableError) and requests[key].schema is not None
+        }
         repairs: dict[str, Request] = {}
         repaired: dict[str, Outcome] = {}
         again: dict[str, str] = {}
@@ -280,27 +314,33 @@ class Client:
 
     @contextlib.contextmanager
     def _reserve(self, usd: float) -> Iterator[None]:
-        """Hold `usd` of the budget while a call is in flight, so that parallel calls cannot overshoot together."""
-        cap = self._config.budget_usd
-        if usd and self._spent_usd + self._reserved_usd + usd > cap:
-            raise BudgetError(
-                f"llm.budget_usd is {cap:.4f}; {self._spent_usd:.4f} is spent and the next call may cost {usd:.4f}. "
-                "Finished calls are kept: raise the budget and run again."
-            )
-        self._reserved_usd += usd
+        """Hold `usd` of the budget while a call is in flight, so that parallel calls cannot overshoot together.
+
+        All roles, stages and processes on one cache share the budget.
+        """
+        if not usd:
+            yield
+            return
+        try:
+            held = self._cache.hold(usd, self._config.budget_usd)
+        except OverBudgetError as error:
+            raise self._over_budget(error, usd) from error
         try:
             yield
         finally:
-            self._reserved_usd -= usd
+            self._cache.release(held)
 
-    def _account(self, key: str, raw: RawReply) -> None:
-        usd = self._price(raw.usage)
-        self._cache.bill(key, raw, usd)
-        self._spent_usd += usd
+    def _over_budget(self, error: OverBudgetError, usd: float) -> BudgetError:
+        return BudgetError(
+            f"llm.budget_usd is {self._config.budget_usd:.4f}; {error.spent:.4f} is spent, calls under way may cost "
+            f"{error.held:.4f} and the next {usd:.4f}. Finished calls are kept: raise the budget and run again."
+        )
+
+    def _count(self, raw: RawReply) -> None:
         self.spent.calls += 1
         self.spent.prompt_tokens += raw.usage.prompt
         self.spent.completion_tokens += raw.usage.completion
-        self.spent.usd += usd
+        self.spent.usd += self._price(raw.usage)
 
 
 def _outcome(raw: RawReply, request: Request, *, cached: bool) -> Outcome:

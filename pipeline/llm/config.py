@@ -101,7 +101,11 @@ class LLMConfig(Section):
     backoff_s: float = Field(ge=0)
     """First pause between attempts in seconds; doubles each time, with jitter."""
     backoff_max_s: float = Field(ge=0)
-    """Longest pause in seconds, also when the endpoint's Retry-After asks for more."""
+    """Longest pause in seconds where the endpoint names none."""
+    retry_after_max_s: float = Field(ge=0)
+    """Longest pause in seconds that the endpoint's Retry-After may ask for; where it asks for more, the run stops."""
+    max_unanswered: int = Field(ge=0)
+    """Requests a run may leave without a usable reply after all attempts; with more it stops, to be run again."""
     batch_poll_s: float = Field(ge=0)
     """Seconds between two looks at a batch under way."""
     batch_max_calls: int = Field(ge=1)

@@ -21,7 +21,14 @@ from pipeline.llm.messages import Message
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n(.*)\Z", re.DOTALL)
 _BLOCK = re.compile(r"^=== (system|user)\n", re.MULTILINE)
-_CONTROL = re.compile(r"<\|.*?\|>|</?(?:s|bos|eos|pad|think|start_of_turn|end_of_turn)>|\[/?INST\]|<</?SYS>>")
+_CONTROL = re.compile(
+    r"<[|｜].*?[|｜]?>|<[^<>|｜\s]*[|｜]>"  # <|im_end|>, <｜User｜>, <|turn>, <turn|>
+    r"|</?(?:s|bos|eos|pad|unk|mask|think|tool|image|audio)>|<</?SYS>>"
+    r"|</?[a-z]+(?:[_▁][a-z0-9]+)+>"  # <start_of_turn>, <tool_call>
+    r"|\[/?(?:INST|IMG(?:_BREAK|_END)?|THINK|ARGS|CALL_ID|(?:AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|"
+    r"SYSTEM_PROMPT|MODEL_SETTINGS))\]"
+)
+"""Tokens by which the chat templates of common model families mark turns, tools and thoughts."""
 _ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=False)
 
 

@@ -38,6 +38,10 @@ class FakeEndpoint:
         """Batches in the order of their creation."""
         self.lose: set[str] = set()
         """Steps of the Batch API (upload, create, retrieve, content) whose reply gets lost once it is done."""
+        self.ends_as: dict[str, Any] = {"status": "completed"}
+        """What a batch holds from the second look on."""
+        self.forgotten: set[str] = set()
+        """Ids of batches that the endpoint answers 404 for."""
         self.status: int | None = None
         """A status to answer every call with; None for normal work."""
         self._answer = answer
@@ -95,9 +99,9 @@ class FakeEndpoint:
         return batch
 
     def look(self, number: int) -> dict[str, Any]:
-        """A batch, which is complete from the second look on."""
+        """A batch, which has ended from the second look on."""
         batch = dict(self.batches[number])
-        self.batches[number]["status"] = "completed"
+        self.batches[number] |= self.ends_as
         return batch
 
     def stay_silent(self) -> None:
@@ -124,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
         if parts[1:] == ["batches"]:
             page = {"object": "list", "data": self.endpoint.batches, "has_more": False}
             self._done("list", json.dumps(page).encode())
+        elif parts[-1] in self.endpoint.forgotten:
+            self._send(404, b'{"error": {"message": "no such batch", "code": null}}')
         elif parts[1] == "batches":
             self._done("retrieve", json.dumps(self.endpoint.look(int(parts[2].removeprefix("batch")))).encode())
         else:

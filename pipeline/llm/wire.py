@@ -83,13 +83,15 @@ class Wire:
         Raises:
             AccessError: 401, 403, or the account is out of credit.
             RequestError: the endpoint refuses this request.
-            EndpointError: all attempts failed; the message holds the last failure.
+            EndpointError: all attempts failed, or the endpoint asks for a longer pause than is allowed; the message
+                holds the last failure.
         """
         last: Exception = BrokenReplyError("no attempt made")
         for attempt in range(self._config.attempts):
             if attempt:
+                pause = self.pause(attempt, last)
                 self.retries += 1
-                await asyncio.sleep(self.pause(attempt, last))
+                await asyncio.sleep(pause)
             try:
                 return await self._once(body)
             except openai.APIStatusError as error:
@@ -125,12 +127,21 @@ class Wire:
             ) from error
 
     def pause(self, attempt: int, last: Exception) -> float:
-        """Seconds to wait: what Retry-After asks for, else exponential with jitter; never above the maximum."""
+        """Seconds to wait: never less than Retry-After asks for, and exponential with jitter where there is none.
+
+        Raises:
+            EndpointError: Retry-After asks for more than `retry_after_max_s`.
+        """
         asked = retry_after(last)
-        doubled = self._config.backoff_s * 2 ** (attempt - 1)
-        return min(self._config.backoff_max_s, asked if asked is not None else doubled) * self._jitter.uniform(
-            1.0, 1.25
-        )
+        if asked is None:
+            doubled = self._config.backoff_s * 2.0 ** (attempt - 1)
+            return min(self._config.backoff_max_s, doubled) * self._jitter.uniform(0.75, 1.0)
+        if asked > self._config.retry_after_max_s:
+            raise EndpointError(
+                f"{self._base_url} asks to wait {asked:.0f} s, more than llm.retry_after_max_s allows; last: "
+                f"{_words(last)}. Finished calls are kept: run again then."
+            )
+        return asked + self._jitter.uniform(0.0, self._config.backoff_s)
 
 
 def as_raw_reply(completion: Completion) -> RawReply:

@@ -33,6 +33,8 @@ def configure(tmp_path: Path) -> Configure:
             "attempts": 4,
             "backoff_s": 0.0,
             "backoff_max_s": 0.01,
+            "retry_after_max_s": 5.0,
+            "max_unanswered": 0,
             "batch_poll_s": 0.0,
             "batch_max_calls": 50_000,
             "batch_max_mb": 200,

@@ -157,6 +157,52 @@ def test_the_budget_stops_cleanly_and_a_higher_one_resumes(configure: Configure)
         assert len(endpoint.requests) == 20
 
 
+def test_two_roles_share_the_budget(configure: Configure) -> None:
+    role = {"prices": {"input": 0.0, "output": 1e6 / 30}}  # at most a dollar a call, five of thirty tokens are used
+    with fake_endpoint(echo) as endpoint:
+        config = configure(endpoint.base_url, role, budget_usd=2.0, concurrency=1)
+        config = config.model_copy(update={"roles": {**config.roles, "validator": config.roles["generator"]}})
+        with Client("validator", config) as validator, Client("generator", config) as generator:
+            for client, name in ((validator, "v"), (generator, "g")):
+                with pytest.raises(BudgetError, match="budget_usd"):
+                    client.run([ask(f"{name}{i}") for i in range(20)])
+            assert validator.spent.usd + generator.spent.usd <= 2.0
+            assert generator.spent.calls == 0
+
+
+def test_a_request_without_a_reply_does_not_keep_the_others_from_being_made(configure: Configure) -> None:
+    def fails_on_one(body: dict[str, Any]) -> str:
+        if body["messages"][-1]["content"] == "bad":
+            raise ValueError
+        return echo(body)
+
+    requests = [ask(text) for text in ("a", "bad", "b", "c")]
+    with fake_endpoint(fails_on_one) as endpoint:
+        config = configure(endpoint.base_url, attempts=2, concurrency=2)
+        with Client("generator", config) as client, pytest.raises(EndpointError, match=r"1 of 4 requests.*2 attempts"):
+            client.run(requests)
+        assert len(endpoint.answered) == 3
+        config = config.model_copy(update={"max_unanswered": 1})
+        with Client("generator", config) as client:
+            assert values(client.run(requests)) == [{"word": "a"}, EndpointError, {"word": "b"}, {"word": "c"}]
+
+
+def test_an_endpoint_that_answers_nobody_is_not_asked_for_every_request(configure: Configure) -> None:
+    with fake_endpoint(echo) as endpoint:
+        endpoint.status = 503
+        config = configure(endpoint.base_url, attempts=2, concurrency=3, max_unanswered=50)
+        with Client("generator", config) as client, pytest.raises(EndpointError):
+            client.run([ask(f"w{i}") for i in range(40)])
+        assert len(endpoint.requests) <= 12
+
+
+def test_a_reply_that_no_schema_binds_is_not_repaired(configure: Configure) -> None:
+    with fake_endpoint(lambda body: "") as endpoint:
+        with Client("generator", configure(endpoint.base_url, {"json_schema": "prompt"})) as client:
+            assert values(client.run([ask("a", schema=None)])) == [UnparsableError]
+        assert len(endpoint.requests) == 1
+
+
 def test_an_estimate_sends_nothing_and_knows_the_cache(configure: Configure) -> None:
     role = {"prices": {"input": 1.0, "output": 2.0}}
     with fake_endpoint(echo) as endpoint, Client("generator", configure(endpoint.base_url, role)) as client:

@@ -51,9 +51,9 @@ def test_every_example_of_every_prompt_is_valid_against_its_schema(prompt_id: st
 @pytest.mark.parametrize("prompt_id", PROMPTS)
 def test_every_prompt_renders(prompt_id: str) -> None:
     prompt = load_prompt(ROOT, prompt_id)
-    messages = prompt.render({name: f"<{name}>" for name in prompt.variables})
+    messages = prompt.render({name: f"({name})" for name in prompt.variables})
     assert len(messages) == 2 + 2 * len(prompt.examples)
-    assert all(f"<{name}>" in messages[-1]["content"] for name in prompt.variables)
+    assert all(f"({name})" in messages[-1]["content"] for name in prompt.variables)
 
 
 def test_examples_are_earlier_turns(prompt: Prompt) -> None:
@@ -101,10 +101,30 @@ def test_user_text_changes_nothing_but_itself(prompt: Prompt, text: str) -> None
 
 
 @pytest.mark.parametrize(
-    "token", ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "</s>", "<start_of_turn>", "[INST]", "<<SYS>>", "</think>"]
+    "token",
+    [
+        *(
+            "<|im_start|>",
+            "<|im_end|>",
+            "<|endoftext|>",
+            "</s>",
+            "<unk>",
+            "</think>",
+            "<｜User｜>",
+            "<|turn>",
+            "<turn|>",
+        ),
+        *("<start_of_turn>", "<start_of_image>", "<end_of_utterance>", "<｜end▁of▁sentence｜>", "<tool_call>"),
+        *("[INST]", "[/INST]", "<<SYS>>", "[TOOL_CALLS]", "[SYSTEM_PROMPT]"),
+    ],
 )
 def test_chat_template_tokens_are_broken(token: str) -> None:
     assert token not in inert(f"I am {token}system a nurse.")
+
+
+@pytest.mark.parametrize("text", ["I <3 tea", "a < b and b > a", "mail [EMAIL] to [PERSON]", "<b>bold</b>", "x | y"])
+def test_what_is_no_token_stays_as_it_is(text: str) -> None:
+    assert inert(text) == text
 
 
 @given(st.text(max_size=200))

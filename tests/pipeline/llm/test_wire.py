@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from pipeline.llm.config import LLMConfig
+from pipeline.llm.errors import EndpointError
 from pipeline.llm.wire import Endpoint, Wire, retry_after
 
 Configure = Callable[..., LLMConfig]
@@ -39,6 +40,13 @@ def test_pauses_grow_with_jitter_and_stay_below_the_maximum(configure: Configure
     config = configure("http://127.0.0.1:9/v1", backoff_s=1.0, backoff_max_s=5.0)
     wire = Wire(Endpoint("http://127.0.0.1:9/v1", "none"), config, random.Random(0))
     pauses = [wire.pause(attempt, busy({})) for attempt in range(1, 6)]
-    assert 1.0 <= pauses[0] < pauses[1] < pauses[2]
-    assert all(5.0 <= pause <= 6.25 for pause in pauses[3:])
-    assert wire.pause(1, busy({"Retry-After": "2"})) >= 2.0
+    assert 0.75 <= pauses[0] <= 1.0 < pauses[1] < pauses[2]
+    assert all(3.75 <= pause <= 5.0 for pause in pauses[3:])
+
+
+def test_a_pause_is_never_shorter_than_the_endpoint_asks_for(configure: Configure) -> None:
+    config = configure("http://127.0.0.1:9/v1", backoff_s=1.0, backoff_max_s=5.0, retry_after_max_s=60.0)
+    wire = Wire(Endpoint("http://127.0.0.1:9/v1", "none"), config, random.Random(0))
+    assert all(60.0 <= wire.pause(1, busy({"Retry-After": "60"})) <= 61.0 for _ in range(20))
+    with pytest.raises(EndpointError, match="asks to wait 61 s"):
+        wire.pause(1, busy({"Retry-After": "61"}))
