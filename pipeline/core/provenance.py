@@ -42,27 +42,29 @@ def dataset_sha256(dataset: Path) -> str:
     return sha256_tree(dataset / "data")
 
 
-def code_revision() -> dict[str, Any]:
+def code_revision(tracked: Sequence[str] = CODE) -> dict[str, Any]:
     """`{"commit": hex or None, "dirty": bool or None}` of this code, from wherever it is run; None outside Git.
 
-    Dirty means that tracked code, prompts, schemas or method settings differ from the commit. params.yaml does not
-    count: every run record holds its settings.
+    Dirty means that files below `tracked` (Git pathspecs from the root) differ from the commit, or that code, prompts,
+    schemas or method settings hold a file that Git neither tracks nor ignores. params.yaml is not among them: every run
+    record holds its settings.
     """
     root = _HERE.parents[2]
     # An installed package may lie in the folder of another repository, which does not track it.
     if _git(root, "ls-files", "--error-unmatch", "--", str(_HERE)) is None:
         return {"commit": None, "dirty": None}
-    return git_revision(root, CODE)
+    return git_revision(root, tracked)
 
 
-def git_revision(checkout: Path, folders: Sequence[str]) -> dict[str, Any]:
-    """`{"commit": hex or None, "dirty": bool or None}` of a folder in a Git checkout; None outside of one.
-
-    Dirty means that tracked files below `folders` differ from the commit.
-    """
-    commit = _git(checkout, "rev-parse", "HEAD")
-    status = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", *folders)
-    return {"commit": commit, "dirty": None if status is None else bool(status)}
+def git_revision(folder: Path, tracked: Sequence[str]) -> dict[str, Any]:
+    """The same of the Git checkout in which `folder` lies."""
+    root = _git(folder, "rev-parse", "--show-toplevel")
+    if root is None:
+        return {"commit": None, "dirty": None}
+    changed = _git(Path(root), "status", "--porcelain", "--untracked-files=no", "--", *tracked)
+    added = _git(Path(root), "ls-files", "--others", "--exclude-standard", "--", *CODE)
+    known = changed is not None and added is not None
+    return {"commit": _git(Path(root), "rev-parse", "HEAD"), "dirty": bool(changed or added) if known else None}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

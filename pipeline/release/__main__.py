@@ -39,7 +39,7 @@ def release(
     refused = sum(rows.refused.values())
     console.print(
         f"release: {len(rows.preferences)} preferences, {len(rows.questions)} questions, {len(rows.histories)} rows "
-        f"of history, {refused} rows refused for their licence, dataset {manifest['dataset_sha256'][:12]} -> {out}",
+        f"of history, {refused} rows refused for their licence, dataset {manifest.dataset_sha256[:12]} -> {out}",
         highlight=False,
     )
 

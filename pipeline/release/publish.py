@@ -18,9 +18,10 @@ from pipeline.core.errors import UpqaError
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-    from pipeline.core.records import Record
+    from pipeline.core.records import Preference, Question, ReleasedHistoryEntry
+    from pipeline.release.manifest import Manifest
 
-R = TypeVar("R", bound="Record")
+R = TypeVar("R", "Preference", "Question", "ReleasedHistoryEntry")
 
 REBUILD = "`dvc repro release && dvc repro -sf release`"
 """Brings the stages before up to date, then builds the release anew even where its rows are the same."""
@@ -37,15 +38,12 @@ def problems(folder: Path, revision: Mapping[str, Any]) -> list[str]:
         folder: a folder that `upqa release` wrote.
         revision: `{"commit", "dirty"}` of the working tree now.
     """
-    manifest_path = folder / "manifest.json"
-    if not manifest_path.exists():
-        return [f"{manifest_path} is missing; run `dvc repro release`"]
+    from pipeline.release.manifest import read_manifest
+
     try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        return [f"{manifest_path} is not JSON ({error}); run {REBUILD}"]
-    if missing := [key for key in ("version", "url", "code", "licenses", "files") if key not in manifest]:
-        return [f"{manifest_path} lacks {', '.join(missing)}; run {REBUILD}"]
+        manifest = read_manifest(folder / "manifest.json")
+    except UpqaError as error:
+        return [f"{error}; run {REBUILD}"]
     return [
         *_revision_problems(manifest, revision),
         *_file_problems(folder, manifest),
@@ -53,15 +51,15 @@ def problems(folder: Path, revision: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _revision_problems(manifest: Mapping[str, Any], revision: Mapping[str, Any]) -> list[str]:
+def _revision_problems(manifest: Manifest, revision: Mapping[str, Any]) -> list[str]:
     found = []
-    built, now = manifest["code"]["commit"], revision["commit"]
+    built, now = manifest.code.commit, revision["commit"]
     if revision["dirty"] or now is None:
         found.append("the working tree has uncommitted changes (or is no Git checkout); commit them")
     if built is None:
         found.append(f"the release was built by code outside Git (an installed package?); run {REBUILD} in a checkout")
-    elif manifest["code"]["dirty"] is not False:
-        found.append(f"the release was built from uncommitted code; commit, then run {REBUILD}")
+    elif manifest.code.dirty is not False:
+        found.append(f"the release was built from uncommitted code or settings; commit, then run {REBUILD}")
     # Where dvc.lock is tracked, it can only be committed after the release is built.
     elif now is not None and built != now and _changed_files(built, now) != {"dvc.lock"}:
         found.append(
@@ -78,56 +76,101 @@ def _changed_files(before: str, after: str) -> set[str] | None:
     return set(done.stdout.splitlines()) if done.returncode == 0 else None
 
 
-def _file_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    from pipeline.core.provenance import sha256_file
+def _file_problems(folder: Path, manifest: Manifest) -> list[str]:
+    from pipeline.core.provenance import dataset_sha256, sha256_file
 
     found = []
-    for name, entry in manifest["files"].items():
+    for name, entry in manifest.files.items():
         path = folder / name
         if not path.exists():
             found.append(f"{name} is in the manifest but not in the folder")
-        elif sha256_file(path) != entry["sha256"]:
+        elif sha256_file(path) != entry.sha256:
             found.append(f"{name} is not the file the manifest describes")
     present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    found += [f"{name} is not in the manifest" for name in sorted(present - {"manifest.json", *manifest["files"]})]
-    return found
+    found += [f"{name} is not in the manifest" for name in sorted(present - {"manifest.json", *manifest.files})]
+    wanted = {"README.md", "croissant.json", *(name for names in _tables().values() for name in names)}
+    found += [f"{name} is missing; run {REBUILD}" for name in sorted(wanted - set(manifest.files))]
+    if dataset_sha256(folder) != manifest.dataset_sha256:
+        found.append(f"the manifest's dataset_sha256 is not that of the Parquet files; run {REBUILD}")
+    return [*found, *_croissant_problems(folder / "croissant.json", manifest)]
 
 
-def _row_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """Rows are read back as records, and their own licences count: the manifest is only held against them."""
+def _croissant_problems(path: Path, manifest: Manifest) -> list[str]:
+    try:
+        version = json.loads(path.read_text(encoding="utf-8")).get("version")
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, AttributeError):
+        return []  # told as missing or changed
+    if version == manifest.version:
+        return []
+    return [f"croissant.json is of version {version}, the manifest of {manifest.version}; run {REBUILD}"]
+
+
+def _tables() -> dict[str, list[str]]:
+    """The Parquet files of each table, by its name."""
+    from pipeline.release.card import TABLES, parquet_path
+    from pipeline.validate.splits import SPLITS
+
+    return {table: [parquet_path(Path(), table, split).as_posix() for split in SPLITS] for table in TABLES}
+
+
+def _row_problems(folder: Path, manifest: Manifest) -> list[str]:
+    """Rows are read back as records, and what they say themselves counts: the manifest is only held against them."""
     from pipeline.core.records import Preference, Question, ReleasedHistoryEntry
 
-    ids: set[str] = set()
-    splits: dict[str, str] = {}
     licenses: Counter[str] = Counter()
+    rows: dict[str, Counter[str]] = {table: Counter() for table in _tables()}
+    owners: dict[str, Preference] = {}
+    splits: dict[str, str] = {}
     try:
-        for _, preference in _rows(folder, manifest, "preferences", Preference):
-            ids.add(preference.id)
-            splits[preference.user_id] = preference.split
-            licenses[preference.license] += 1
-        for name, question in _rows(folder, manifest, "questions", Question):
-            licenses[question.license] += 1
-            if question.preference_id not in ids:
+        for name, preference in _rows(folder, "preferences", Preference, rows, licenses):
+            owners[preference.id] = preference
+            if splits.setdefault(preference.user_id, preference.split) != preference.split:
+                return [f"{name}: preference {preference.id} is of a user of another split"]
+        for name, question in _rows(folder, "questions", Question, rows, licenses):
+            owner = owners.get(question.preference_id)
+            if owner is None:
                 return [f"{name}: question {question.id} belongs to no released preference"]
-        for name, entry in _rows(folder, manifest, "histories", ReleasedHistoryEntry):
-            licenses[entry.license] += 1
+            if (owner.user_id, owner.split) != (question.user_id, question.split):
+                return [f"{name}: question {question.id} has another user or split than its preference"]
+        for name, entry in _rows(folder, "histories", ReleasedHistoryEntry, rows, licenses):
             if splits.get(entry.user_id) != entry.split:
                 return [f"{name}: history entry {entry.id} is of no user of its split"]
     except UpqaError as error:
         return [f"validation failed: {error}"]
-    return _license_problems(licenses, manifest) if ids else ["the release holds no preference"]
+    if not owners:
+        return ["the release holds no preference"]
+    return [*_license_problems(licenses, manifest), *_count_problems(rows, manifest)]
 
 
-def _rows(folder: Path, manifest: Mapping[str, Any], table: str, record: type[R]) -> Iterator[tuple[str, R]]:
-    """The rows of one table, each with the name of its file."""
+def _count_problems(rows: Mapping[str, Counter[str]], manifest: Manifest) -> list[str]:
+    counted = {table: dict(by_split) for table, by_split in rows.items()}
+    if counted == manifest.rows:
+        return []
+    return [f"the manifest counts the rows {manifest.rows}, the files hold {counted}; run {REBUILD}"]
+
+
+def _rows(
+    folder: Path, table: str, record: type[R], rows: Mapping[str, Counter[str]], licenses: Counter[str]
+) -> Iterator[tuple[str, R]]:
+    """The rows of one table, each with the name of its file; counted by the split the file is of, and by licence.
+
+    Raises:
+        PublishError: a row says that it is of another split than its file.
+    """
     from pipeline.core.tables import read_parquet
 
-    for name in sorted(name for name in manifest["files"] if name.startswith(f"data/{table}-")):
+    for name in _tables()[table]:
+        split = Path(name).stem.removeprefix(f"{table}-")
+        rows[table][split] = 0
         for row in read_parquet(folder / name, record):
+            if row.split != split:
+                raise PublishError(f"{name} holds a row of the split {row.split}")
+            rows[table][split] += 1
+            licenses[row.license] += 1
             yield name, row
 
 
-def _license_problems(rows: Counter[str], manifest: Mapping[str, Any]) -> list[str]:
+def _license_problems(rows: Counter[str], manifest: Manifest) -> list[str]:
     from pipeline.core.licenses import may_publish
 
     found = [
@@ -136,15 +179,15 @@ def _license_problems(rows: Counter[str], manifest: Mapping[str, Any]) -> list[s
         for name, n in sorted(rows.items())
         if not may_publish(name)
     ]
-    if rows != manifest["licenses"]:
+    if rows != manifest.licenses:
         found.append(
-            f"the manifest counts the licences {manifest['licenses']}, the rows carry {dict(sorted(rows.items()))}; "
+            f"the manifest counts the licences {manifest.licenses}, the rows carry {dict(sorted(rows.items()))}; "
             f"run {REBUILD}"
         )
     return found
 
 
-def upload(api: HfApi, folder: Path, manifest: Mapping[str, Any], repo: str, *, private: bool, tag: str | None) -> str:
+def upload(api: HfApi, folder: Path, manifest: Manifest, repo: str, *, private: bool, tag: str | None) -> str:
     """Upload what the manifest names, and itself, in one commit; returns what to tell, with an address.
 
     The commit appears whole or not at all. Run again after a failure, files the Hub already holds are not sent again.
@@ -162,7 +205,7 @@ def upload(api: HfApi, folder: Path, manifest: Mapping[str, Any], repo: str, *, 
     if tag is not None and _tagged(api, repo, tag, folder / "manifest.json"):
         return f"{repo} already holds this release as {tag}: {api.endpoint}/datasets/{repo}/tree/{tag}"
     # Not upload_folder, which cuts a long upload into several commits.
-    added = [*manifest["files"], "manifest.json"]
+    added = [*manifest.files, "manifest.json"]
     commit = api.create_commit(
         repo,
         [
@@ -170,7 +213,7 @@ def upload(api: HfApi, folder: Path, manifest: Mapping[str, Any], repo: str, *, 
             *(CommitOperationDelete(path_in_repo=name) for name in _left_over(api, repo, added)),
         ],
         repo_type="dataset",
-        commit_message=f"Release {manifest['version']}",
+        commit_message=f"Release {manifest.version}",
     )
     if tag is not None:
         api.create_tag(repo, repo_type="dataset", tag=tag, revision=commit.oid)
@@ -217,18 +260,17 @@ def publish(
     """
     from pipeline.core.progress import console
     from pipeline.core.provenance import git_revision
+    from pipeline.release.manifest import read_manifest
 
     found = problems(folder, git_revision(Path(), (".",)))
     if found:
         raise PublishError(f"{folder} cannot be published:\n" + "\n".join(f"  - {line}" for line in found))
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    for name, entry in manifest["files"].items():
-        console.print(f"  {entry['bytes']:>12,} B  {name}", highlight=False)
+    manifest = read_manifest(folder / "manifest.json")
+    for name, entry in manifest.files.items():
+        console.print(f"  {entry.bytes:>12,} B  {name}", highlight=False)
     visibility = "private" if private else "public"
-    console.print(
-        f"{len(manifest['files']) + 1} files -> {repo} ({visibility}, {manifest['version']})", highlight=False
-    )
-    if manifest["url"] is None:
+    console.print(f"{len(manifest.files) + 1} files -> {repo} ({visibility}, {manifest.version})", highlight=False)
+    if manifest.url is None:
         console.print("note: release.url is not set, so the citation names no page", highlight=False)
     if dry_run:
         return
@@ -238,7 +280,7 @@ def publish(
 
 
 def _upload_or_explain(
-    folder: Path, manifest: Mapping[str, Any], repo: str, private: bool, tag: str | None, endpoint: str | None
+    folder: Path, manifest: Manifest, repo: str, private: bool, tag: str | None, endpoint: str | None
 ) -> str:
     from huggingface_hub import HfApi, errors
 

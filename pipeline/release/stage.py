@@ -6,9 +6,9 @@ The folder is deterministic: the same dataset and settings give the same bytes.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pipeline.core.config import read_yaml
+from pipeline.core.errors import InputError
 from pipeline.core.licenses import strictest, url
 from pipeline.core.provenance import code_revision, dataset_sha256, sha256_file
 from pipeline.core.records import content_id
@@ -17,6 +17,7 @@ from pipeline.release.card import TABLES, card, licenses, parquet_path
 from pipeline.release.config import ReleaseConfig
 from pipeline.release.croissant import croissant
 from pipeline.release.inputs import FOLDERS, Background, Dataset
+from pipeline.release.manifest import FileEntry, Manifest, Revision
 from pipeline.validate.splits import SPLITS
 
 LOCK = Path("dvc.lock")
@@ -24,10 +25,10 @@ LOCK = Path("dvc.lock")
 
 
 def dvc_revision(lock: Path) -> str | None:
-    """Hash of what `lock` records of the stages before this one; None where DVC has run none of them here.
+    """Hash of the commands, settings and code that `lock` records of the stages before; None where DVC ran none here.
 
-    The release's own entry is left out, as are those of later stages: they change when nothing before them has, and two
-    runs must give the same bytes.
+    What stages wrote is left out, for their reports say when and how fast they ran, and two runs must give the same
+    bytes. The rows have their own hash.
 
     Raises:
         ConfigError: the file is not YAML.
@@ -35,19 +36,40 @@ def dvc_revision(lock: Path) -> str | None:
     if not lock.exists():
         return None
     stages = read_yaml(lock).get("stages") or {}
-    before = {stage: stages[stage] for stage in FOLDERS if stage in stages}
+    written = tuple(output["path"] for stage in stages.values() for output in stage.get("outs", ()))
+    before = {
+        name: {
+            "cmd": stages[name]["cmd"],
+            "params": stages[name].get("params"),
+            "deps": [
+                (dependency["path"], dependency["md5"])
+                for dependency in stages[name].get("deps", ())
+                if not any(dependency["path"] == path or dependency["path"].startswith(f"{path}/") for path in written)
+            ],
+        }
+        for name in FOLDERS
+        if name in stages
+    }
     return content_id(before) if before else None
 
 
-def build(dataset: Dataset, background: Background, out: Path, config: ReleaseConfig) -> dict[str, Any]:
+def build(dataset: Dataset, background: Background, out: Path, config: ReleaseConfig) -> Manifest:
     """Write the Hub folder to `out` and return its manifest.
 
     Args:
         dataset: the rows.
         background: what the card tells beyond the rows; it has the overlap only where that is about these rows.
-        out: folder to write; files already there under other names stay.
+        out: folder to write.
         config: title, version, whom to cite.
+
+    Raises:
+        InputError: `out` holds files that are not of a release: readers of the folder would take them for rows.
     """
+    names = [parquet_path(Path(), name, split).as_posix() for name in dataset.tables() for split in SPLITS]
+    names += ["README.md", "croissant.json"]
+    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    if strangers := sorted(present - {*names, "manifest.json"}):
+        raise InputError(f"{out}: {', '.join(strangers[:5])} is not of this release; move it away, or choose --out.")
     for split in SPLITS:
         for name, rows in dataset.tables().items():
             write_parquet(parquet_path(out, name, split), (row for row in rows if row.split == split), TABLES[name])
@@ -63,24 +85,23 @@ def build(dataset: Dataset, background: Background, out: Path, config: ReleaseCo
         tables=TABLES,
     )
     write_json(out / "croissant.json", described)
-    manifest = {
-        "name": config.pretty_name,
-        "version": config.version,
-        "url": config.url,
-        "dataset_sha256": rows_sha256,
-        "code": code_revision(),
-        "dvc_revision": dvc_revision(LOCK),
-        "rows": {
+    manifest = Manifest(
+        name=config.pretty_name,
+        version=config.version,
+        url=config.url,
+        dataset_sha256=rows_sha256,
+        # Settings and measured figures are in the release too. DVC itself writes its lock while the stages run.
+        code=Revision(**code_revision((".", f":!{LOCK}"))),
+        dvc_revision=dvc_revision(LOCK),
+        rows={
             name: {split: sum(row.split == split for row in rows) for split in SPLITS}
             for name, rows in dataset.tables().items()
         },
-        "licenses": licenses(dataset),
-        "refused": dataset.refused,
-        "files": {
-            path.relative_to(out).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
-            for path in sorted(out.rglob("*"))
-            if path.is_file() and path.name != "manifest.json"
+        licenses=licenses(dataset),
+        refused=dataset.refused,
+        files={
+            name: FileEntry(sha256=sha256_file(out / name), bytes=(out / name).stat().st_size) for name in sorted(names)
         },
-    }
-    write_json(out / "manifest.json", manifest)
+    )
+    write_json(out / "manifest.json", manifest.model_dump(mode="json"))
     return manifest

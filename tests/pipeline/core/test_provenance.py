@@ -67,6 +67,20 @@ def test_tracked_changes_of_the_code_are_told(repository: Path, monkeypatch: pyt
     assert code_revision()["dirty"] is True
 
 
+def test_code_that_git_does_not_know_of_is_told(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "_HERE", repository / "pipeline" / "core" / "provenance.py")
+    (repository / "notes.txt").write_text("not code")
+    assert code_revision()["dirty"] is False
+    (repository / "pipeline" / "new.py").write_text("")
+    assert code_revision()["dirty"] is True
+
+
+def test_a_folder_inside_a_checkout_speaks_for_the_whole_of_it(repository: Path) -> None:
+    (repository / "docs").mkdir()
+    (repository / "pipeline" / "core" / "provenance.py").write_text("changed = True")
+    assert git_revision(repository / "docs", (".",)) == {"commit": commit_of(repository), "dirty": True}
+
+
 def test_a_package_installed_inside_another_repository_has_no_revision(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.provenance import sha256_file
+from pipeline.core.provenance import dataset_sha256, sha256_file
 from pipeline.core.records import Preference, Question, ReleasedHistoryEntry
 from pipeline.core.tables import write_json, write_parquet
 from pipeline.release.publish import REBUILD, problems
+from pipeline.validate.splits import SPLITS
 from tests.pipeline.release.local_hub import SIGNATURE, LocalHub
 
 CLEAN = {"commit": "a" * 40, "dirty": False}
@@ -28,32 +29,48 @@ def written(
     question: Callable[..., Question],
     entry: Callable[..., ReleasedHistoryEntry],
 ) -> Write:
-    """Write a sound release, but for `fields` of its question, `told` of its history and `changes` of its manifest."""
+    """Write a sound release with a user in each split; `fields` are of the question in test, `told` of the history."""
 
     def write(
         folder: Path, fields: dict[str, Any] | None = None, told: dict[str, Any] | None = None, **changes: Any
     ) -> Path:
-        owner = preference("p")
-        write_release(folder, owner, question(owner, **(fields or {})), entry(owner, **(told or {})), changes)
+        for split in SPLITS:
+            here = split == "test"
+            owner = preference("p" if here else split, split=split)
+            for name, row in (
+                ("preferences", owner),
+                ("questions", question(owner, **((here and fields) or {}))),
+                ("histories", entry(owner, **((here and told) or {}))),
+            ):
+                write_parquet(folder / f"data/{name}-{split}.parquet", [row], type(row))
+        describe(folder, changes)
         return folder
 
     return write
 
 
-def write_release(
-    folder: Path, preference: Preference, question: Question, entry: ReleasedHistoryEntry, changes: dict[str, Any]
-) -> None:
-    write_parquet(folder / "data/preferences-test.parquet", [preference], Preference)
-    write_parquet(folder / "data/questions-test.parquet", [question], Question)
-    write_parquet(folder / "data/histories-test.parquet", [entry], ReleasedHistoryEntry)
+def describe(folder: Path, changes: dict[str, Any]) -> None:
+    """Write what stands beside the rows; `changes` are of the manifest."""
     (folder / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# UPQA\n")
+    (folder / "croissant.json").write_text('{"version": "0.1.0"}')
     files = {
         p.relative_to(folder).as_posix(): {"sha256": sha256_file(p), "bytes": p.stat().st_size}
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
-    manifest = {"version": "0.1.0", "url": None, "code": CLEAN, "licenses": {"CC-BY-4.0": 3}, "files": files, **changes}
-    write_json(folder / "manifest.json", manifest)
+    manifest = {
+        "name": "UPQA",
+        "version": "0.1.0",
+        "url": None,
+        "dataset_sha256": dataset_sha256(folder),
+        "code": CLEAN,
+        "dvc_revision": None,
+        "rows": dict.fromkeys(("questions", "preferences", "histories"), dict.fromkeys(SPLITS, 1)),
+        "licenses": {"CC-BY-4.0": 9},
+        "refused": {},
+        "files": files,
+    }
+    write_json(folder / "manifest.json", manifest | changes)
 
 
 def git(checkout: Path, *arguments: str) -> str:
@@ -99,16 +116,21 @@ def test_a_sound_release_has_no_problem(tmp_path: Path, written: Write) -> None:
     [
         ({}, {"commit": "a", "dirty": True}, "uncommitted changes"),
         ({}, {"commit": None, "dirty": None}, "uncommitted changes"),
-        ({"code": {"commit": "a", "dirty": True}}, CLEAN, f"built from uncommitted code; commit, then run {REBUILD}"),
+        ({"code": {"commit": "a", "dirty": True}}, CLEAN, f"uncommitted code or settings; commit, then run {REBUILD}"),
         ({"code": {"commit": None, "dirty": None}}, CLEAN, "built by code outside Git"),
         ({"fields": {"license": "unknown"}}, CLEAN, "1 rows carry the licence `unknown`"),
         ({"fields": {"license": "Some-New-License"}}, CLEAN, "1 rows carry the licence `Some-New-License`"),
         ({"fields": {"license": "LicenseRef-LMSYS-Chat-1M"}}, CLEAN, "under which nothing may be published"),
-        ({"licenses": {"CC0-1.0": 2}}, CLEAN, f"{{'CC0-1.0': 2}}, the rows carry {{'CC-BY-4.0': 3}}; run {REBUILD}"),
+        ({"licenses": {"CC0-1.0": 2}}, CLEAN, f"{{'CC0-1.0': 2}}, the rows carry {{'CC-BY-4.0': 9}}; run {REBUILD}"),
         ({"fields": {"preference_id": "other"}}, CLEAN, "belongs to no released preference"),
         ({"told": {"license": "unknown"}}, CLEAN, "1 rows carry the licence `unknown`"),
         ({"told": {"user_id": "other"}}, CLEAN, "history entry h-p is of no user of its split"),
-        ({"told": {"split": "train"}}, CLEAN, "history entry h-p is of no user of its split"),
+        ({"told": {"split": "train"}}, CLEAN, "data/histories-test.parquet holds a row of the split train"),
+        ({"fields": {"split": "train"}}, CLEAN, "data/questions-test.parquet holds a row of the split train"),
+        ({"fields": {"user_id": "other"}}, CLEAN, "q-p has another user or split than its preference"),
+        ({"rows": {"questions": {"test": 9}}}, CLEAN, "the manifest counts the rows {'questions': {'test': 9}}"),
+        ({"dataset_sha256": "0" * 64}, CLEAN, "dataset_sha256 is not that of the Parquet files"),
+        ({"version": "9.9.9"}, CLEAN, "croissant.json is of version 0.1.0, the manifest of 9.9.9"),
     ],
 )
 def test_what_must_not_be_published_is_told(
@@ -145,6 +167,17 @@ def test_a_changed_missing_or_added_file_is_told(tmp_path: Path, written: Write)
     assert "README.md is in the manifest but not in the folder" in problems(tmp_path, CLEAN)
 
 
+@pytest.mark.parametrize("name", ["README.md", "croissant.json", "data/questions-train.parquet"])
+def test_a_release_without_one_of_its_files_is_told_even_where_the_manifest_agrees(
+    tmp_path: Path, written: Write, name: str
+) -> None:
+    manifest = json.loads((written(tmp_path) / "manifest.json").read_text())
+    (tmp_path / name).unlink()
+    del manifest["files"][name]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert f"{name} is missing; run {REBUILD}" in problems(tmp_path, CLEAN)
+
+
 def test_damaged_rows_are_a_failed_validation(tmp_path: Path, written: Write) -> None:
     written(tmp_path)
     path = tmp_path / "data/questions-test.parquet"
@@ -158,7 +191,7 @@ def test_a_folder_without_a_manifest_says_which_command_makes_it(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("{", "is not JSON"), ('{"version": "1"}', "lacks url, code, licenses, files")]
+    ("text", "told"), [("{", "is not JSON"), ('{"version": "1", "code": null}', "name: Field required")]
 )
 def test_a_damaged_manifest_is_told(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
@@ -184,11 +217,11 @@ def test_the_folder_arrives_whole_in_one_commit_with_its_tag(push: Any, hub_serv
 
 
 def test_files_of_an_older_release_go_and_files_beside_the_release_stay(push: Any, hub_server: LocalHub) -> None:
-    older = {"data/questions-train.parquet": b"old", "data/questions-test.parquet": b"old", "NOTES.md": b"by hand"}
+    older = {"data/questions-dev.parquet": b"old", "data/questions-test.parquet": b"old", "NOTES.md": b"by hand"}
     hub_server.commits.append({**older})
     done = push("--endpoint", hub_server.url, "--yes")
     assert done.returncode == 0, done.stderr
-    assert "data/questions-train.parquet" not in hub_server.files
+    assert "data/questions-dev.parquet" not in hub_server.files
     assert hub_server.files["data/questions-test.parquet"] != b"old"
     assert hub_server.files["NOTES.md"] == b"by hand"
 

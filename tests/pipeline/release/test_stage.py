@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.core.errors import InputError
 from pipeline.core.provenance import sha256_file, sha256_tree
 from pipeline.release.config import ReleaseConfig
 from pipeline.release.inputs import Background, read_dataset
@@ -43,18 +44,40 @@ def test_two_runs_give_identical_bytes(
     assert sha256_tree(hub) == sha256_tree(tmp_path / "again")
 
 
+def test_a_file_that_is_not_of_the_release_is_refused_before_anything_is_written(
+    validated: Path, histories: Path, hub: Path, config: Callable[..., ReleaseConfig]
+) -> None:
+    (hub / "data" / "older-train.parquet").write_bytes(b"")
+    before = sha256_tree(hub)
+    with pytest.raises(InputError, match=r"data/older-train\.parquet is not of this release"):
+        build(read_dataset(validated, histories, ALLOWED), Background(), hub, config(version="0.2.0"))
+    assert sha256_tree(hub) == before
+
+
 def locked(folder: Path, **stages: str) -> Path:
+    """A dvc.lock whose stages depend on code with these hashes and on what the stage before wrote just now."""
     path = folder / "dvc.lock"
-    entries = {name: {"cmd": name, "outs": [{"path": name, "md5": md5}]} for name, md5 in stages.items()}
+    entries = {
+        name: {
+            "cmd": name,
+            "deps": [
+                {"path": f"pipeline/{name}", "md5": md5},
+                {"path": "data/mine/report.json", "md5": os.urandom(4).hex()},
+            ],
+            "outs": [{"path": f"data/{name}", "md5": os.urandom(4).hex()}],
+        }
+        for name, md5 in stages.items()
+    }
     path.write_text(yaml.safe_dump({"schema": "2.0", "stages": entries}))
     return path
 
 
-def test_the_dvc_revision_follows_the_stages_before_and_no_other(tmp_path: Path) -> None:
+def test_the_dvc_revision_follows_code_and_settings_of_the_stages_before_and_nothing_else(tmp_path: Path) -> None:
     first = dvc_revision(locked(tmp_path, mine="1", generate="2", validate="3"))
+    again = dvc_revision(locked(tmp_path, mine="1", generate="2", validate="3"))
     after_the_release = dvc_revision(locked(tmp_path, mine="1", generate="2", validate="3", release="4", judge="5"))
-    other_rows = dvc_revision(locked(tmp_path, mine="1", generate="2", validate="6"))
-    assert first is not None and first == after_the_release != other_rows
+    other_code = dvc_revision(locked(tmp_path, mine="1", generate="2", validate="6"))
+    assert first is not None and first == again == after_the_release != other_code
 
 
 def test_without_a_lock_of_the_stages_before_there_is_no_dvc_revision(tmp_path: Path) -> None:
@@ -72,7 +95,7 @@ def test_the_manifest_names_the_dvc_revision(
     monkeypatch.chdir(tmp_path)
     lock = locked(tmp_path, validate="3")
     manifest = build(read_dataset(validated, histories, ALLOWED), Background(), tmp_path / "hub", config())
-    assert manifest["dvc_revision"] == dvc_revision(lock)
+    assert manifest.dvc_revision == dvc_revision(lock)
 
 
 def test_datasets_reads_every_config_and_split_as_the_card_describes_it(hub: Path, tmp_path: Path) -> None:
