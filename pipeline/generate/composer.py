@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.records import DraftQuestion, Query, QuestionKind, Statement
+from pipeline.core.records import CONTROL_KINDS, DraftQuestion, Query, QuestionKind, Statement
 from pipeline.core.wording import FUNCTION_WORDS, content_stems, stems, words
 from pipeline.embedding import Vectors
 from pipeline.generate.attributes import AttributeType, taxonomy, types_in
@@ -161,10 +161,22 @@ class Composer:
         for kind in _WRITTEN:
             best = sorted(self._accepted[topic.id][kind], key=lambda ranked: -ranked.score)
             yield [*(ranked.question for ranked in best), *ours(topic, kind, rotate=True)], 1
-        yield self._unstated(topic), 1
-        yield irrelevant_order(topic.id, self._queries, self._relevance(topic), self._config.matching.max_irrelevant), 1
-        yield other_person(topic.id, topic.kind, self._said[topic.statement.user_id]), 2
-        yield neutral_order(topic.id), 1
+        for kind in CONTROL_KINDS:
+            yield self.controls(topic, kind), 2 if kind is K.OTHER_PERSON else 1
+
+    def controls(self, topic: Topic, kind: QuestionKind) -> list[DraftQuestion]:
+        """The control questions of a kind that suit a topic of one of the users, those to prefer first.
+
+        The topic need not be one of those given: an update is not.
+        """
+        if kind is K.UNSTATED:
+            return self._unstated(topic)
+        if kind is K.IRRELEVANT:
+            limit = self._config.matching.max_irrelevant
+            return irrelevant_order(topic.id, self._queries, self._relevance(topic), limit)
+        if kind is K.OTHER_PERSON:
+            return other_person(topic.id, topic.kind, self._said[topic.statement.user_id])
+        return neutral_order(topic.id)
 
     def _fits(self, topic: Topic, question: DraftQuestion) -> bool:
         return not _half_leaks(topic, question) and not self._faults(topic, question)
@@ -217,7 +229,7 @@ class Composer:
         ]
 
     def _unstated(self, topic: Topic) -> list[DraftQuestion]:
-        said = self._said[topic.statement.user_id]
+        said = list(dict.fromkeys([*self._said[topic.statement.user_id], topic.statement.self_contained]))
         families = {statement.family for statement in self._by_user[topic.statement.user_id]}
         stated = {topic.kind.name, *topic.kind.families, *families}
         for text in said:

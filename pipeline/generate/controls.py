@@ -15,11 +15,23 @@ from pipeline.core.wording import contains_phrase
 from pipeline.embedding import Vectors
 from pipeline.generate.attributes import AttributeType
 
-RELATIVES = (
-    "sister", "brother", "mother", "father", "neighbour", "colleague", "best friend", "cousin", "uncle", "aunt",
-    "grandmother", "grandfather", "landlord", "old classmate",
-)  # fmt: skip
-"""People other than the user."""
+RELATIVES = {
+    "sister": ("sis", "sibling"),
+    "brother": ("bro", "sibling"),
+    "mother": ("mom", "mum", "mommy", "mummy", "mama", "ma", "parent", "folks"),
+    "father": ("dad", "daddy", "papa", "pa", "parent", "folks"),
+    "neighbour": ("neighbor",),
+    "colleague": ("coworker", "co-worker", "workmate", "teammate"),
+    "best friend": ("friend", "bestie", "buddy", "mate"),
+    "cousin": (),
+    "uncle": (),
+    "aunt": ("auntie",),
+    "grandmother": ("grandma", "granny", "nana", "grandparent"),
+    "grandfather": ("grandpa", "granddad", "grandparent"),
+    "landlord": ("landlady",),
+    "old classmate": ("classmate",),
+}
+"""People other than the user, and what else they are called."""
 
 
 class Fact(NamedTuple):
@@ -43,23 +55,22 @@ def turn(seed: str, count: int) -> int:
 
 def rotated(seed: str, items: Sequence[str]) -> list[str]:
     """`items` from a place on that depends on `seed` alone."""
-    start = turn(seed, len(items))
+    start = turn(seed, len(items)) if items else 0
     return [*items[start:], *items[:start]]
 
 
 def other_person(seed: str, kind: AttributeType, statements: Iterable[str]) -> list[DraftQuestion]:
     """The direct question about someone else, and about the assistant.
 
-    A relative the user speaks of is not chosen: the user may well have told us about them.
+    A relative the user speaks of, by whatever name, is not chosen: the user may well have told us about them. Who
+    speaks of them all is asked about the assistant alone.
     """
     told = " ".join(statements)
-    strangers = [person for person in RELATIVES if not contains_phrase(told, person)]
-    person = rotated(seed, strangers)[0]
-    direct = kind.explicit[0]
-    return [
-        _question(QuestionKind.OTHER_PERSON, direct.replace("my ", f"my {person}'s ", 1)),
-        _question(QuestionKind.OTHER_PERSON, direct.replace("my ", "your ", 1)),
+    strangers = [
+        person for person, names in RELATIVES.items() if not any(contains_phrase(told, n) for n in (person, *names))
     ]
+    whose = [*(f"my {person}'s" for person in rotated(seed, strangers)[:1]), "your"]
+    return [_question(QuestionKind.OTHER_PERSON, kind.explicit[0].replace("my ", f"{who} ", 1)) for who in whose]
 
 
 def neutral_order(seed: str) -> list[DraftQuestion]:
@@ -85,7 +96,7 @@ def unstated_order(
         for kind, close in zip(kinds, closeness, strict=True)
         if not kind.dynamic and close < limit and not stated & {kind.name, *kind.families}
     ]
-    return [_question(QuestionKind.UNSTATED, text) for text in rotated(seed, free)] if free else []
+    return [_question(QuestionKind.UNSTATED, text) for text in rotated(seed, free)]
 
 
 def irrelevant_order(seed: str, queries: Sequence[Query], to_preference: Vectors, limit: float) -> list[DraftQuestion]:
@@ -98,10 +109,9 @@ def irrelevant_order(seed: str, queries: Sequence[Query], to_preference: Vectors
         limit: Largest cosine allowed.
     """
     far = {query.id: query for query, row in zip(queries, to_preference, strict=True) if float(row.max()) < limit}
-    order = rotated(seed, sorted(far)) if far else []
     return [
         DraftQuestion(kind=QuestionKind.IRRELEVANT, text=far[i].text, origin="mined", query_id=i, accepted=())
-        for i in order
+        for i in rotated(seed, sorted(far))
     ]
 
 

@@ -77,7 +77,7 @@ def generate_drafts(
         )
         for topic in topics
     ]
-    drafts, *updates = with_updates(topics, written, config.updates, config.cluster_size, rules)
+    drafts, *updates = with_updates(topics, written, config.updates, config.cluster_size, rules, composer.controls)
     counts = {
         "statements": {"in": len(statements), "out": len(found), "dropped": len(dropped)},
         "updates": dict(zip(("mined", "written"), updates, strict=True)),

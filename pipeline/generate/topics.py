@@ -87,19 +87,23 @@ def find_topics(statements: Sequence[Statement], limit: int, rules: RulesConfig)
         else:
             seen.add(key)
             kept.append(topic)
-    sampled = _sampled(kept, limit)
-    beyond = [_dropped(t.statement, Reason.NOT_SAMPLED, "generate.max_statements") for t in kept if t not in sampled]
-    return Topics(sampled, dropped + beyond)
+    chosen = _sampled(kept, limit)
+    beyond = [
+        _dropped(topic.statement, Reason.NOT_SAMPLED, "generate.max_statements")
+        for index, topic in enumerate(kept)
+        if index not in chosen
+    ]
+    return Topics([topic for index, topic in enumerate(kept) if index in chosen], dropped + beyond)
 
 
-def _sampled(topics: list[Topic], limit: int) -> list[Topic]:
+def _sampled(topics: list[Topic], limit: int) -> set[int]:
     turns: dict[str, int] = {}
     ranked: list[tuple[int, int]] = []
     for index, topic in enumerate(topics):
         turn = turns.get(topic.statement.user_id, 0)
         turns[topic.statement.user_id] = turn + 1
         ranked.append((turn, index))
-    return [topics[index] for index in sorted(index for _, index in sorted(ranked)[:limit])]
+    return {index for _, index in sorted(ranked)[:limit]}
 
 
 def _dropped(statement: Statement, reason: Reason, detail: str) -> Dropped:

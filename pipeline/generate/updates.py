@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.core.records import TARGET_KINDS, Draft, DraftQuestion, Provenance, content_id
-from pipeline.core.wording import content_stems, stems
+from pipeline.core.records import CONTROL_KINDS, Draft, DraftQuestion, Provenance, QuestionKind, content_id
+from pipeline.core.wording import contains_phrase, content_stems, stems
 from pipeline.generate.aliases import aliases
 from pipeline.generate.attributes import find_attribute
 from pipeline.generate.composer import first_valid, ours
@@ -17,8 +17,7 @@ from pipeline.validate.config import RulesConfig
 from pipeline.validate.rules import draft_faults, question_faults
 
 _CHANGE = re.compile(r"\b(?:used to|no longer|any ?more|now|these days|nowadays|switched|changed)\b", re.IGNORECASE)
-
-
+_CLAUSE = re.compile(r"[,.;:!?]|\b(?:and|but|while|because|so)\b", re.IGNORECASE)
 _ONCE = re.compile(
     r"\b(?:I|we) (?:used to|no longer|(?P<was>was|were)(?= (?:an?|the) [^.!?]*\bnow\b)|"
     r"(?:don['’]?t|do not)(?=[^,.;:!?]* any ?more\b)) "
@@ -76,13 +75,23 @@ class Changed(NamedTuple):
     """Pairs whose later statement is a sentence of ours."""
 
 
+Controls = Callable[[Topic, QuestionKind], Sequence[DraftQuestion]]
+"""The control questions of a kind that suit a topic, those to prefer first."""
+
+
 def with_updates(
-    topics: Sequence[Topic], drafts: Sequence[Draft], limit: int, size: int, rules: RulesConfig
+    topics: Sequence[Topic],
+    drafts: Sequence[Draft],
+    limit: int,
+    size: int,
+    rules: RulesConfig,
+    controls: Controls,
 ) -> Changed:
     """Mark changes that users stated, and write an update for up to `limit` other preferences.
 
     An update asks the questions of the preference it replaces, so that the same question has a new answer; those a
-    model wrote for the old value are replaced by ours. It stands in the same split, for it has the same user.
+    model wrote for the old value are replaced by ours, and controls that do not suit the new value by others. It stands
+    in the same split, for it has the same user.
 
     Args:
         topics: The topics of `drafts`, in the same order, a user's own in order of appearance.
@@ -90,6 +99,7 @@ def with_updates(
         limit: Updates to write at most; which preferences get one depends on their ids alone.
         size: Members of an update's cluster.
         rules: Thresholds of the semantic rules.
+        controls: The control questions that suit a topic.
     """
     later = dict(_stated(topics))
     taken = {*later, *later.values()}
@@ -97,7 +107,7 @@ def with_updates(
     written: dict[str, Draft] = {}
     for topic, draft in zip(topics, drafts, strict=True):
         if topic.id in chosen:
-            written[topic.id] = _update(topic, draft, size, rules)
+            written[topic.id] = _update(topic, draft, size, rules, controls)
     replaced: Mapping[str, str] = {**later, **{old: new.id for old, new in written.items()}}
     kept = [draft.model_copy(update={"superseded_by": replaced.get(draft.id)}) for draft in drafts]
     return Changed([*kept, *written.values()], len(later), len(written))
@@ -112,12 +122,24 @@ def _stated(topics: Iterable[Topic]) -> Iterator[tuple[str, str]]:
     for topic in topics:
         key = (topic.statement.user_id, topic.kind.name)
         before = last.get(key)
-        if before is not None and topic.kind.update is not None and _CHANGE.search(topic.statement.self_contained):
+        if before is not None and topic.kind.update is not None and _says_change(topic, before):
             yield before.id, topic.id
         last[key] = topic
 
 
-def _update(old: Topic, draft: Draft, size: int, rules: RulesConfig) -> Draft:
+def _says_change(topic: Topic, before: Topic) -> bool:
+    """Whether a statement says that its value is new: in the clause of the new value, or of the one from before.
+
+    A value that shares a word with the one before may be the same in more words.
+    """
+    if content_stems(topic.target) & content_stems(before.target):
+        return False
+    values = (topic.target, before.target)
+    clauses = _CLAUSE.split(topic.statement.self_contained)
+    return any(_CHANGE.search(clause) and any(contains_phrase(clause, v) for v in values) for clause in clauses)
+
+
+def _update(old: Topic, draft: Draft, size: int, rules: RulesConfig, controls: Controls) -> Draft:
     assert old.kind.update is not None
     known = {stem for form in (old.target, *old.aliases) for stem in content_stems(form)}
     values = rotated(f"{old.id}update", old.kind.update.values)
@@ -134,17 +156,23 @@ def _update(old: Topic, draft: Draft, size: int, rules: RulesConfig) -> Draft:
     )
     target = re.sub(r"^(?:an?|the) ", "", new)
     topic = Topic(statement, old.kind, target, aliases(target))
-    questions = tuple(_questions(topic, draft.questions, rules))
+    questions = tuple(_questions(topic, draft.questions, rules, controls))
     nothing_asked = Provenance(model="none", prompts={}, samples=0)
     return topic.draft(questions, nothing_asked, size).model_copy(update={"origin": "template"})
 
 
-def _questions(topic: Topic, before: Sequence[DraftQuestion], rules: RulesConfig) -> Iterator[DraftQuestion]:
+def _questions(
+    topic: Topic, before: Sequence[DraftQuestion], rules: RulesConfig, controls: Controls
+) -> Iterator[DraftQuestion]:
     bare = topic.bare()
     taken: list[DraftQuestion] = []
     for question in before:
-        options = [question]
-        if question.kind in TARGET_KINDS:
+        if question.kind in CONTROL_KINDS:
+            suited = controls(topic, question.kind)
+            # World facts and other people suit whatever the value is.
+            keep = question.kind in (QuestionKind.NEUTRAL, QuestionKind.OTHER_PERSON) or question in suited
+            options = [*([question] if keep else []), *suited]
+        else:
             again = question.model_copy(update={"accepted": (topic.target, *topic.aliases)})
             same = [] if question.origin == "generated" else [again]
             options = [*same, *ours(topic, question.kind, rotate=True)]

@@ -78,7 +78,9 @@ def card(dataset: Dataset, folder: Path, config: ReleaseConfig, background: Back
         publishable=all(map(may_publish, licenses(dataset))),
         licenses=licenses(dataset),
         users=len({p.user_id for p in dataset.preferences}),
-        lone_users=sum(rows == 1 for rows in Counter(p.user_id for p in dataset.preferences).values()),
+        lone_users=sum(
+            rows == 1 for rows in Counter(p.user_id for p in dataset.preferences if p.origin == "mined").values()
+        ),
         updates=sum(p.origin == "template" for p in dataset.preferences),
         mined_queries=len({q.text for q in dataset.questions if q.kind is QuestionKind.IMPLICIT and q.query_id}),
         kinds=[(kind, [q for q in dataset.questions if q.kind is kind]) for kind in QuestionKind],

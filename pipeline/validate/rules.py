@@ -40,8 +40,8 @@ class Reason(StrEnum):
     TARGET_REDACTED = "target_redacted"
     """The target holds a placeholder of a redacted identifier."""
     CLUSTER_MALFORMED = "cluster_malformed"
-    """The cluster does not begin with the original, or a member asks about the assistant or asks what the
-    evaluation asks."""
+    """The cluster does not begin with the original, or a member has another value, does not ask for its attribute type,
+    asks about the assistant or asks what the evaluation asks."""
     EXPLICIT_LACKS_ATTRIBUTE = "explicit_lacks_attribute"
     """An explicit question must name the attribute type."""
     REPHRASED_NAMES_ATTRIBUTE = "rephrased_names_attribute"
@@ -66,6 +66,11 @@ class Reason(StrEnum):
     """An other_person control must ask about someone else."""
     NEUTRAL_WITHOUT_ANSWER = "neutral_without_answer"
     """A neutral control needs its accepted answers."""
+    NEUTRAL_ANSWER_IS_TARGET = "neutral_answer_is_target"
+    """The right answer to a neutral control must not be the user's value."""
+    ACCEPTED_WRONG = "accepted_wrong"
+    """A question about the preference must accept the target, and nothing but it and its aliases; a control other than
+    a neutral one has no right answer."""
     GUESSABLE = "guessable"
     """The reference model says the target without having read the statement."""
     NOTHING_TO_REPLACE = "nothing_to_replace"
@@ -138,6 +143,10 @@ def _cluster_faults(draft: Draft) -> Iterator[str]:
         yield f"begins with {original.attribute_type!r} = {original.target!r}, not with the original"
     asked = {stems(question.text) for question in draft.questions}
     for member in draft.cluster:
+        if member.target not in (draft.target, *draft.aliases):
+            yield f"has the value {member.target!r}, which is neither target nor alias"
+        if not contains_phrase(member.question, member.attribute_type):
+            yield f"asks {member.question!r} for {member.attribute_type!r}"
         if set(words(member.question)) & SECOND_PERSON:
             yield f"asks about the assistant: {member.question!r}"
     for member in synonyms:
@@ -152,7 +161,18 @@ def question_faults(draft: Draft, question: DraftQuestion, config: RulesConfig) 
         if contains_phrase(question.text, answer):
             yield Reason.LEAKS_TARGET, f"{answer!r} stands in {question.text!r}"
             break
+    yield from _accepted_faults(draft, question)
     yield from _BY_KIND[question.kind](draft, question)
+
+
+def _accepted_faults(draft: Draft, question: DraftQuestion) -> Iterator[Fault]:
+    """Faults of the answers that count as right, which are what replies are graded by."""
+    right, accepted = {draft.target, *draft.aliases}, set(question.accepted)
+    if question.kind in TARGET_KINDS:
+        if draft.target not in accepted or not accepted <= right:
+            yield Reason.ACCEPTED_WRONG, f"{question.accepted} for the target {draft.target!r}"
+    elif question.kind is not K.NEUTRAL and accepted:
+        yield Reason.ACCEPTED_WRONG, f"{question.accepted} for a control"
 
 
 def _form_faults(question: DraftQuestion, config: RulesConfig) -> Iterator[Fault]:
@@ -197,6 +217,9 @@ def _neutral(draft: Draft, question: DraftQuestion) -> Iterator[Fault]:
     yield from _control(draft, question)
     if not question.accepted:
         yield Reason.NEUTRAL_WITHOUT_ANSWER, f"{question.text!r}"
+    values = [stems(text) for text in (draft.target, *draft.aliases)]
+    if any(stems(answer) in values for answer in question.accepted):
+        yield Reason.NEUTRAL_ANSWER_IS_TARGET, f"{question.accepted} for the target {draft.target!r}"
 
 
 def _other_person(draft: Draft, question: DraftQuestion) -> Iterator[Fault]:

@@ -37,6 +37,18 @@ def test_a_relative_the_user_speaks_of_is_not_asked_about() -> None:
     assert other_person("any", KINDS["profession"], told)[0].text == "What is my uncle's profession?"
 
 
+@pytest.mark.parametrize("name", ["mom", "Mum", "parents"])
+def test_a_relative_is_known_by_other_names_too(name: str) -> None:
+    asked = {other_person(str(seed), KINDS["profession"], [f"My {name} taught me."])[0].text for seed in range(200)}
+    assert "What is my mother's profession?" not in asked
+    assert "What is my uncle's profession?" in asked
+
+
+def test_who_speaks_of_every_relative_is_asked_about_the_assistant_alone() -> None:
+    told = [f"My {person} is a nurse." for person in RELATIVES]
+    assert [q.text for q in other_person("any", KINDS["profession"], told)] == ["What is your profession?"]
+
+
 def test_neutral_questions_have_answers_and_vary_between_preferences() -> None:
     assert all(question.accepted for question in neutral_order("a"))
     assert len({neutral_order(str(seed))[0].text for seed in range(40)}) > 15

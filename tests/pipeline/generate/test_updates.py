@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.core.records import Draft, Provenance, QuestionKind, Statement
+from pipeline.core.records import CONTROL_KINDS, Draft, DraftQuestion, Provenance, QuestionKind, Statement
 from pipeline.core.wording import contains_phrase
 from pipeline.generate.articles import with_article
 from pipeline.generate.attributes import AttributeType, Found, find_attribute, taxonomy
@@ -28,7 +28,24 @@ def changed(statements: list[Statement], rules: RulesConfig, limit: int = 10) ->
         )
         for topic in topics
     ]
-    return topics, with_updates(topics, asked, limit, 9, rules)
+    return topics, with_updates(topics, asked, limit, 9, rules, controls)
+
+
+def control(kind: QuestionKind, text: str) -> DraftQuestion:
+    accepted = ("Rome",) if kind is K.NEUTRAL else ()
+    return DraftQuestion(kind=kind, text=text, origin="template", query_id=None, accepted=accepted)
+
+
+SUITED = {
+    K.UNSTATED: [control(K.UNSTATED, "What is my pet?"), control(K.UNSTATED, "What is my diet?")],
+    K.IRRELEVANT: [control(K.IRRELEVANT, "Which phone should I choose?")],
+    K.OTHER_PERSON: [control(K.OTHER_PERSON, "What is your profession?")],
+    K.NEUTRAL: [control(K.NEUTRAL, "What is the capital of Italy?")],
+}
+
+
+def controls(topic: Topic, kind: QuestionKind) -> list[DraftQuestion]:
+    return SUITED[kind]
 
 
 def pair(found: Changed) -> tuple[Draft, Draft]:
@@ -64,9 +81,22 @@ def test_what_a_model_wrote_for_the_old_value_is_not_asked_about_the_new_one(
     old = found.drafts[0]
     written = old.questions[2].model_copy(update={"text": "How do I calm my patients?", "origin": "generated"})
     old = old.model_copy(update={"questions": (*old.questions[:2], written, old.questions[3])})
-    _, new = with_updates([topic], [old], 1, 9, rules).drafts
+    _, new = with_updates([topic], [old], 1, 9, rules, controls).drafts
     implicit = next(q for q in new.questions if q.kind is K.IMPLICIT)
     assert (implicit.origin, implicit.text != written.text) == ("template", True)
+
+
+def test_an_update_keeps_the_controls_that_suit_the_new_value_and_gets_others_for_the_rest(
+    make_statement: MakeStatement, rules: RulesConfig
+) -> None:
+    (topic,), found = changed([make_statement("I'm a nurse.")], rules)
+    kept = [control(K.UNSTATED, "What is my diet?"), control(K.OTHER_PERSON, "What is my uncle's profession?")]
+    kept.append(control(K.NEUTRAL, "What is the capital of Spain?"))
+    unsuited = control(K.IRRELEVANT, "Which flour should I choose?")
+    old = found.drafts[0].model_copy(update={"questions": (*found.drafts[0].questions, *kept, unsuited)})
+    _, new = with_updates([topic], [old], 1, 9, rules, controls).drafts
+    asked = [question for question in new.questions if question.kind in CONTROL_KINDS]
+    assert asked == [*kept, *SUITED[K.IRRELEVANT]]
 
 
 def test_no_more_updates_than_asked_for_and_always_the_same_ones(
@@ -79,7 +109,16 @@ def test_no_more_updates_than_asked_for_and_always_the_same_ones(
     assert {d.id for d in found.drafts} == {d.id for d in again.drafts}
 
 
-@pytest.mark.parametrize(("later", "mined"), [("I'm now a baker.", 1), ("I'm also a baker.", 0)])
+@pytest.mark.parametrize(
+    ("later", "mined"),
+    [
+        ("I'm now a baker.", 1),
+        ("I am no longer a nurse, I'm a baker.", 1),
+        ("I'm also a baker.", 0),
+        ("I am a baker and now I need a text for my site.", 0),
+        ("My wife changed jobs and I am a baker.", 0),
+    ],
+)
 def test_a_change_that_the_user_stated_is_found(
     make_statement: MakeStatement, rules: RulesConfig, later: str, mined: int
 ) -> None:
@@ -90,6 +129,11 @@ def test_a_change_that_the_user_stated_is_found(
     by_target = {draft.target: draft for draft in found.drafts}
     assert found.mined == mined
     assert by_target["nurse"].superseded_by == (by_target["baker"].id if mined else None)
+
+
+def test_the_same_value_in_more_words_is_no_change(make_statement: MakeStatement, rules: RulesConfig) -> None:
+    statements = [make_statement("I'm a nurse."), make_statement("I'm now a night nurse.")]
+    assert changed(statements, rules, limit=0)[1].mined == 0
 
 
 CHANGING = [kind for kind in taxonomy() if kind.update is not None]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.records import (
+    TARGET_KINDS,
     ClusterMember,
     Draft,
     DraftQuestion,
@@ -22,7 +23,8 @@ DraftMaker = Callable[..., Draft]
 
 
 def question(kind: QuestionKind, text: str, **fields: Any) -> DraftQuestion:
-    values = {"origin": "generated", "query_id": None, "accepted": ("chess",), **fields}
+    accepted = ("chess",) if kind in TARGET_KINDS else ()
+    values = {"origin": "generated", "query_id": None, "accepted": accepted, **fields}
     return DraftQuestion(kind=kind, text=text, **values)
 
 
@@ -65,6 +67,10 @@ def make_draft(user: str = "u1", **fields: Any) -> Draft:
         "provenance": Provenance(model="m", prompts={}, samples=1),
         **fields,
     }
+    right = (values["target"], *values["aliases"])
+    values["questions"] = [
+        q.model_copy(update={"accepted": right}) if q.kind in TARGET_KINDS else q for q in values["questions"]
+    ]
     return Draft(id=content_id(statement.id, values["attribute_type"], values["target"]), statement=statement, **values)
 
 
