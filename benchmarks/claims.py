@@ -244,7 +244,7 @@ def yield_table() -> str:
     for what, by_rule in refused.items():
         lines += [f"| {what} | `{rule}` | {n} |" for rule, n in by_rule.items()] or [f"| {what} | none | 0 |"]
     measured = f"Measured on {row['machine']}, {row['date']}, by `{row['command']}`."
-    X
+    return "\n".join([*lines, "", f"The model was asked {row['extra']['replies']} times, the same once. {measured}"])
 
 
 _WHOLE = {"mining": mining_table, "sources": sources_table, "yield": yield_table}
