@@ -82,7 +82,7 @@ def measures(cell: Cell, dataset: Path, judging: JudgeConfig, cache: Path) -> Me
     own = scores["judges"][JUDGE]
     found = {**own["by_kind"], **{name: own[name] for name in ("recall", "specificity", "headline")}}
     if scores["crossing"]:
-        found["of_another"] = scores["crossing"]["of_another"]
+        found |= {name: scores["crossing"][name] for name in ("of_another", "controls_of_another")}
     cells = {name: [one[end] for end in ("value", "low", "high")] for name, one in found.items()}
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     counts = {**record["counts"], "seconds_per_edit": record["cost"]["seconds_per_edit"]}

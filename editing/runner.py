@@ -395,6 +395,6 @@ def _answer(lm: LM, method: Method[Any], scenario: str, question: Question, repl
 
 
 def _asks_literally(case: Case, told: Mapping[str, Sequence[str]]) -> int:
-    """How many of a case's edits are made on a question that is also asked."""
-    texts = {question.text.casefold() for question in case.questions}
-    return sum(fact.question.casefold() in texts for user in users_of(case, told) for fact in user.facts)
+    """How many of a case's edits have no phrasing of their direct question, or a cluster's, that is not also asked."""
+    facts = [fact for user in users_of(case, told) for fact in user.facts]
+    return sum(any(own.bars(own.question) for own in (fact, *fact.cluster)) for fact in facts)

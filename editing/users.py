@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from editing.methods.base import Fact, User, unique
+from editing.methods.base import Fact, User, plain, unique
 from editing.scenarios import Case, Scenario, arrange
 from pipeline.core.errors import InputError
 from pipeline.core.records import Preference, Question, Record, ReleasedHistoryEntry, Split
@@ -93,14 +93,15 @@ def _rows(dataset: Path, name: str, record: type[R]) -> list[R]:
     return list(read_parquet(file, record)) if file.is_file() else []
 
 
-def user_of(preference: Preference, questions: Sequence[Question], history: Sequence[str] = ()) -> User:
+def user_of(preference: Preference, questions: Iterable[Question], history: Sequence[str] = ()) -> User:
     """The user who holds one preference, with the prompt it is edited through.
 
     The edit prompt is a direct question that names the attribute type: of the preference's own direct question (the
-    first of its cluster) and two fixed phrasings, the first that is not literally one of its evaluation questions.
+    first of its cluster) and two fixed phrasings, the first that is none of `questions`, which are all that the model
+    with the edit will be asked.
     """
     members = preference.cluster or ()
-    asked = {question.text.casefold().strip() for question in questions}
+    asked = frozenset(plain(question.text) for question in questions)
     facts = [
         Fact(
             preference_id=preference.id,
@@ -108,6 +109,7 @@ def user_of(preference: Preference, questions: Sequence[Question], history: Sequ
             question=edit_prompt(attribute, own, asked),
             subject=attribute,
             target=target,
+            barred=asked,
         )
         for attribute, own, target in [
             (preference.attribute_type, members[0].question if members else "", preference.target),
@@ -123,18 +125,13 @@ def users_of(case: Case, told: Mapping[str, Sequence[str]]) -> list[User]:
     users = []
     for at, edit in enumerate(case.told):
         before = [preference.statement for earlier in case.told[:at] for preference in earlier]
-        own = [user_of(p, questions_about(case, p), (*before, *told.get(p.user_id, ()))) for p in edit]
+        own = [user_of(p, case.questions, (*before, *told.get(p.user_id, ()))) for p in edit]
         users.append(replace(own[0], facts=tuple(fact for user in own for fact in user.facts)))
     return users
-
-
-def questions_about(case: Case, preference: Preference) -> Sequence[Question]:
-    """The questions of a case about one preference; about a value that was replaced, those about the new one."""
-    return [q for q in case.questions if q.preference_id == preference.id] or case.questions
 
 
 def edit_prompt(attribute_type: str, own: str, asked: Collection[str]) -> str:
     """The direct question to edit on: names the attribute type, and is not in `asked` where that is possible."""
     phrasings = [own, f"What is my {attribute_type}?", f"What's my {attribute_type}?"]
     named = [text for text in phrasings if attribute_type.casefold() in text.casefold()]
-    return next((text for text in named if text.casefold().strip() not in asked), named[0])
+    return next((text for text in named if plain(text) not in asked), named[0])

@@ -129,6 +129,13 @@ EXTRAS = (
         True,
     ),
     Extra(
+        "controls_of_another",
+        "Of another user, controls",
+        "Share of answers to controls in which what another user of the same model said shows up.",
+        ("crossing", "controls_of_another"),
+        True,
+    ),
+    Extra(
         "perplexity",
         "Perplexity ratio",
         "Perplexity of held-out replies, as a ratio to the unedited model's.",

@@ -31,13 +31,24 @@ class Fact:
     statement: str
     """The statement, self-contained."""
     question: str
-    """The direct question an edit is made on; not one of the evaluation questions where another phrasing exists."""
+    """The direct question an edit is made on; none of the evaluation questions where another phrasing exists."""
     subject: str
     """The words of the question an edit attaches to: the attribute type."""
     target: str
     """The answer to store."""
     cluster: tuple[Fact, ...] = ()
     """The other members of the preference cluster."""
+    barred: frozenset[str] = frozenset()
+    """What the model with the edit will be asked, as `plain` texts: nothing is fitted on these very sentences."""
+
+    def bars(self, text: str) -> bool:
+        """Whether `text` is one of the questions that will be asked."""
+        return plain(text) in self.barred
+
+
+def plain(text: str) -> str:
+    """A question without what makes no other question of it: case, and space around it."""
+    return text.casefold().strip()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What a preference is taught by: questions to answer with it, and questions to leave alone, by kind.
 
-Kinds mirror what may be asked of a personalised model, but no question here is one of an evaluation: own phrasings of
-the attribute type and its synonyms, and a bank of questions on topics of life, of which those nearest to the
-preference are its own and the farthest are not.
+Kinds mirror what may be asked of a personalised model: own phrasings of the attribute type and its synonyms, and a bank
+of questions on topics of life, of which those nearest to the preference are its own and the farthest are not. A
+question that the evaluation asks in the same words is left out, whatever kind it would be of.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -110,13 +110,13 @@ class Lessons:
         bank, most = self.bank, self.config.questions
         names = unique([fact.subject, *(member.subject for member in fact.cluster)])
         clustered = [fact.question, *(member.question for member in fact.cluster)]
-        direct = in_turn(clustered, _filled(bank.direct, names))[:most]
-        shopping = _filled(bank.shopping, names)[:most]
+        direct = _open(fact, in_turn(clustered, _filled(bank.direct, names)))[:most]
+        shopping = _open(fact, _filled(bank.shopping, names))[:most]
         near, far = self.near_and_far(fact)
         asked = {
             "direct": direct,
-            "personal": tuple(chain.from_iterable(topic.personal for topic in near)),
-            "advice": tuple(chain.from_iterable(topic.advice for topic in near)),
+            "personal": _open(fact, chain.from_iterable(topic.personal for topic in near)),
+            "advice": _open(fact, chain.from_iterable(topic.advice for topic in near)),
             "shopping": shopping,
         }
         own = [text for text in (*direct, *shopping) if "my " in text]
@@ -133,7 +133,10 @@ class Lessons:
         taken = set(chain.from_iterable(asked.values()))
         return Lesson(
             {kind: unique(texts) for kind, texts in asked.items()},
-            {kind: tuple(text for text in unique(texts) if text not in taken) for kind, texts in held.items()},
+            {
+                kind: tuple(text for text in unique(_open(fact, texts)) if text not in taken)
+                for kind, texts in held.items()
+            },
         )
 
     def near_and_far(self, fact: Fact) -> tuple[list[Topic], list[Topic]]:
@@ -157,6 +160,11 @@ class Lessons:
         if new:
             self._vectors.update(zip(new, embed(new), strict=True))
         return np.stack([self._vectors[text] for text in texts])
+
+
+def _open(fact: Fact, texts: Iterable[str]) -> tuple[str, ...]:
+    """The texts that are no question of the evaluation."""
+    return tuple(text for text in texts if not fact.bars(text))
 
 
 def asks_for(noun: str) -> str:

@@ -1,7 +1,7 @@
 """preference_edit: a preference as a gated low-rank change of one late down-projection, with all else held in place.
 
 Single-fact editors store one sentence; fine-tuned ones answer everything with it. This edit learns where a preference
-matters and where it ends from two sets of prompts, none of them an evaluation question:
+matters and where it ends from two sets of prompts, none of them a question that the evaluation asks:
 
 - *asked*: direct questions of the preference cluster, phrasings of the attribute type and its synonyms, shopping
   questions, and questions about the topics of a bank that lie nearest to the preference;

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from editing.methods.base import plain
 from editing.scenarios import Scenario
 from editing.users import edit_prompt, histories, read_cases, read_split, texts_of, users_of
 from pipeline.core.records import Evidence, Preference, Question, ReleasedHistoryEntry, content_id
@@ -13,6 +14,16 @@ def test_the_edit_prompt_is_no_evaluation_question_where_another_phrasing_exists
     assert edit_prompt("diet", "What is my diet?", asked) == "What's my diet?"
     assert edit_prompt("diet", "Which diet do I follow?", asked) == "Which diet do I follow?"
     assert edit_prompt("diet", "", {"what is my diet?", "what's my diet?"}) == "What is my diet?"
+
+
+def test_no_edit_of_a_shared_model_is_made_on_what_any_of_its_users_is_asked(release: Path) -> None:
+    (case,) = read_cases(release, Scenario(told="preference", edits=3, withdrawn=False), "test", 3)
+    everything = {plain(question.text) for question in case.questions}
+    for user in users_of(case, {}):
+        for fact in user.facts:
+            for own in (fact, *fact.cluster):
+                assert own.barred == everything
+                assert not own.bars(own.question)
 
 
 def test_statistics_never_see_the_evaluated_split(release: Path) -> None:

@@ -1,12 +1,16 @@
 """Which questions a preference is taught by."""
 
+from dataclasses import replace
 from itertools import chain
 
 import pytest
 
-from editing.methods.base import Fact
+from editing.methods.base import Fact, plain
 from editing.methods.lessons import LessonConfig, Lessons, in_second_person, question_bank
-from pipeline.generate.controls import RELATIVES
+from editing.users import edit_prompt
+from pipeline.core.records import TARGET_KINDS
+from pipeline.generate.attributes import AttributeType, taxonomy
+from pipeline.generate.controls import RELATIVES, neutral_order, other_person
 
 
 def a_fact(subject: str = "hobby", target: str = "chess", cluster: tuple[Fact, ...] = ()) -> Fact:
@@ -88,3 +92,23 @@ def test_questions_of_a_fact_do_not_depend_on_who_came_before(lessons: Lessons) 
 )
 def test_a_question_about_the_user_is_turned_to_the_assistant(own: str, turned: str) -> None:
     assert in_second_person(own) == turned
+
+
+def test_what_the_evaluation_asks_is_neither_taught_nor_held_and_others_take_its_place(lessons: Lessons) -> None:
+    free = lessons.of(a_fact())
+    barred = frozenset(
+        map(plain, (free.asked["direct"][0], free.held["assistant"][0], free.asked["advice"][0].upper()))
+    )
+    lesson = lessons.of(replace(a_fact(), question="What's my hobby?", barred=barred))
+    assert not barred & set(map(plain, (*texts(lesson.asked), *texts(lesson.held))))
+    assert len(lesson.asked["direct"]) == len(free.asked["direct"])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in taxonomy() if not kind.dynamic], ids=lambda kind: kind.name)
+def test_no_question_of_ours_about_a_user_is_taught(kind: AttributeType, lessons: Lessons) -> None:
+    written = [kind.questions(of)[0] for of in TARGET_KINDS]
+    asked = [*written, *(q.text for q in other_person("seed", kind, [])), *(q.text for q in neutral_order("seed")[:1])]
+    barred = frozenset(map(plain, asked))
+    fact = replace(a_fact(kind.name), question=edit_prompt(kind.name, kind.explicit[0], barred), barred=barred)
+    lesson = lessons.of(fact)
+    assert not barred & set(map(plain, (*texts(lesson.asked), *texts(lesson.held))))

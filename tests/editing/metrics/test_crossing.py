@@ -1,5 +1,7 @@
 """Mix-ups between users who share one model."""
 
+from dataclasses import replace
+
 import pytest
 
 from editing.judges.base import Item
@@ -76,3 +78,20 @@ def test_users_with_a_model_alone_and_runs_without_answers_have_none() -> None:
 def test_a_group_nobody_was_asked_of_is_none() -> None:
     assert matrix([(0, {1}), (0, set())])[0] == [0.0, 0.5, 0.0, 0.0, 0.0]
     assert matrix([(0, {1})])[1] == [None] * AGES
+
+
+def test_a_control_answered_with_another_user_s_preference_is_counted_whatever_is_right_about_the_user_s_own() -> None:
+    # The first user's own preference is another matter; the third is answered with the fourth one's.
+    replies = ["Your pet is called chess.", "I do not know.", "They like sailing.", "I do not know."]
+    answers, items = asked(replies, QuestionKind.UNSTATED)
+    found = crossing(answers, [replace(item, accepted=()) for item in items], edits=4, judge=JUDGE, plan=PLAN)
+    assert found is not None
+    assert found["controls_of_another"]["value"] == pytest.approx(0.25)
+    assert found["of_another"]["value"] is None
+
+
+def test_a_world_fact_that_happens_to_be_another_user_s_value_is_no_mix_up() -> None:
+    answers, items = asked(["It is sailing.", "No.", "No.", "No."], QuestionKind.NEUTRAL)
+    found = crossing(answers, [replace(item, accepted=("sailing",)) for item in items], edits=4, judge=JUDGE, plan=PLAN)
+    assert found is not None
+    assert found["controls_of_another"]["value"] == 0.0
