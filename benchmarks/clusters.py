@@ -8,8 +8,8 @@ stages. FOLDER is a release or a published benchmark as `upqa import` writes it.
   is that of the most members. Measures are the question kinds, `recall`, `specificity` and `headline`.
 
 Every user starts from the unedited model, so cluster size is not confounded with the number of edits. With one member
-both modes are the method itself, which is run once. Runs are kept below .cache/clusters; methods measured before keep
-their rows.
+both modes are the method itself, which is run once. Runs are kept below .cache/clusters; methods and sizes measured
+before keep their cells.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main(
                 cell = Cell(edit, MODEL, f"pe_{name}@{settings}")
                 found[str(members)] = measures(cell, dataset, judging, CACHE)
             command = f"python -m benchmarks.clusters --dataset FOLDER --preferences {preferences}"
-            made = claims("cluster", f"{name}_{how}", found)
+            made = claims("cluster", f"{name}_{how}", found, list(map(str, SIZES)))
             write("clusters", command, made, keep_others=True)
 
 

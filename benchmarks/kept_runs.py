@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
 
-from benchmarks.claims import ROOT, Claim
+from benchmarks.claims import ROOT, Claim, read
 from editing.judges.config import JudgeConfig
 from editing.judging import judge_run
 from editing.methods.base import config_sha256
 from editing.runner import Cell, EditSettings, code_sha256, reads_texts, run_cell
 from pipeline.core.config import load_section
-from pipeline.core.provenance import dataset_sha256, sha256_file
+from pipeline.core.provenance import code_revision, dataset_sha256, sha256_file
 from pipeline.core.records import content_id
 
 PARAMS = ROOT / "params.yaml"
@@ -89,16 +89,26 @@ def measures(cell: Cell, dataset: Path, judging: JudgeConfig, cache: Path) -> Me
     return Measured({name: cell for name, cell in cells.items() if None not in cell}, counts)
 
 
-def claims(prefix: str, method: str, found: Mapping[str, Measured]) -> list[Claim]:
-    """A claim a measure, `<prefix>.<measure>.<method>`, with cells by the keys of `found`; the value is the last."""
-    made, note = [], f"judge {JUDGE}, {MODEL}"
+def claims(prefix: str, method: str, found: Mapping[str, Measured], order: Sequence[str]) -> list[Claim]:
+    """A claim a measure, `<prefix>.<measure>.<method>`, with cells by the keys of `found`, in `order`.
+
+    Cells that were measured before and are not in `found` are kept; each says its commit. The value is the last cell's.
+    """
+    made, note, now = [], f"judge {JUDGE}, {MODEL}", (code_revision()["commit"] or "")[:12]
     for measure in dict.fromkeys(name for one in found.values() for name in one.cells):
-        own = {key: one for key, one in found.items() if measure in one.cells}
-        cells = {key: [round(number, 4) for number in one.cells[measure]] for key, one in own.items()}
-        (value, low, high), counts = list(cells.values())[-1], list(own.values())[-1].counts
-        extra = {"cells": cells, "runs": {key: one.counts for key, one in own.items()}}
-        made.append(
-            Claim(f"{prefix}.{measure}.{method}", value, "share", low, high, int(counts["preferences"]), note, extra)
-        )
-        typer.echo(f"{made[-1].claim}: {cells}")
+        name = f"{prefix}.{measure}.{method}"
+        before = read().get(name, {}).get("extra", {"cells": {}, "runs": {}})
+        cells, runs = dict(before["cells"]), dict(before["runs"])
+        for key, one in found.items():
+            if measure in one.cells:
+                cells[key] = [round(number, 4) for number in one.cells[measure]]
+                runs[key] = {**one.counts, "commit": now}
+        extra = {
+            what: {key: own[key] for key in order if key in own} for what, own in (("cells", cells), ("runs", runs))
+        }
+        last = list(extra["cells"])[-1]
+        value, low, high = extra["cells"][last]
+        n = int(extra["runs"][last]["preferences"])
+        made.append(Claim(name, value, "share", low, high, n, note, extra))
+        typer.echo(f"{name}: {extra['cells']}")
     return made

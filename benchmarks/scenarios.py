@@ -6,10 +6,10 @@ preferences in its test split, or a published benchmark as `upqa import` writes 
 
 - `scenario.<measure>.<method>`: the measure by scenario in `cells`, with intervals over users; `value` is that of the
   last scenario. Measures are the question kind `explicit`, `recall`, `specificity`, `headline`, `of_another` (share of
-  explicit answers with another told user's value and not the own one), and `stale` (share of explicit answers with the
-  value that was replaced).
+  explicit answers with another told user's value and not the own one), `controls_of_another` (share of answers to
+  controls in which another's value shows up), and `stale` (share of explicit answers with the value that was replaced).
 
-Runs are kept below .cache/scenarios; methods measured before keep their rows.
+Runs are kept below .cache/scenarios; methods and scenarios measured before keep their cells.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def main(
         }
         found = {told: measured(Cell(own, MODEL, name), dataset, judging, CACHE) for told, own in cells.items()}
         command = f"python -m benchmarks.scenarios --dataset FOLDER --preferences {preferences}"
-        write("scenarios", command, claims("scenario", name, found), keep_others=True)
+        write("scenarios", command, claims("scenario", name, found, SCENARIOS), keep_others=True)
 
 
 if __name__ == "__main__":

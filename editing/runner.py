@@ -115,6 +115,8 @@ def run_cell(cell: Cell, dataset: Path, out: Path, cache: Path = CACHE) -> dict[
     """
     record: dict[str, Any] = {}
     try:
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
         with run_record("edit", cell.settings, ("torch", "transformers", "safetensors")) as record:
             _run(cell, dataset, out, cache, record)
     except Exception as error:
@@ -276,6 +278,8 @@ class _Desk:
         bytes. Every later one is fitted alone, on the model with those before it in place.
         """
         users = [users_of(case, self.told) for case in group]
+        if any(len(people) > 1 for people in users):
+            series.fitter.method.prepare(self.lm)
         firsts = [series.edit(case, 0) for case in group]
         if not all(file.is_file() for file in firsts):
             for file, patch in zip(firsts, series.fitter.fit([people[0] for people in users]), strict=True):

@@ -133,11 +133,10 @@ class PromptBuilder:
 
     def answer_ids(self, answer: str) -> tuple[int, ...]:
         """Tokens of an answer as they follow a prompt: after a template as it is, after raw text with a space."""
-        text = answer if self.form == "chat" else f" {answer}"
-        ids = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        if not ids:
+        if not answer.strip():
             raise InputError("The target is empty.")
-        return ids
+        text = answer if self.form == "chat" else f" {answer}"
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of newly generated tokens: thinking stripped, special tokens dropped, ends trimmed.

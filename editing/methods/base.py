@@ -88,6 +88,9 @@ class Method(ABC, Generic[C]):
         """A method under the name it is registered by."""
         self.name, self.config, self.resources = name, config, resources
 
+    def prepare(self, lm: LM) -> None:
+        """Compute and keep the statistics of the unedited model, before it holds edits that they would be of."""
+
     @abstractmethod
     def fit(self, lm: LM, users: Sequence[User]) -> list[Patch]:
         """One patch a user, in order. An edit that fails is an empty patch that says why."""

@@ -113,6 +113,10 @@ class ClusteredClosedForm(Clustered):
     alone: ClassVar[type[Rome]]
     """Solves one member."""
 
+    def prepare(self, lm: LM) -> None:
+        """The covariances."""
+        self._under(self.alone).prepare(lm)
+
     def joint(self, lm: LM, users: Sequence[User], members: Sequence[Sequence[Fact]]) -> list[Patch]:
         """All members are the columns of one least-squares problem."""
         whole = [replace(user, facts=tuple(own)) for user, own in zip(users, members, strict=True)]

@@ -55,6 +55,10 @@ ANSWERED_EVERY = 5
 """Of how many questions of the bank one has its answer read as other text."""
 
 
+NOT_FINITE = "The keys that the layer reads are not finite."
+"""Why no regression on them has a solution."""
+
+
 class PreferenceEditConfig(LessonConfig):
     """Hyper-parameters of preference_edit."""
 
@@ -102,8 +106,10 @@ class PreferenceEdit(Method[PreferenceEditConfig]):
         if facts:
             with frozen(lm.model):
                 made = [FactEdit(lm, fact, self._lessons.of(fact), self.config.value_prompts) for _, fact in facts]
-                reader = KeyReader(lm, layer, self.resources.cache / "preference_edit")
-                fit_edits(made, reader, self.config)
+                try:
+                    fit_edits(made, self._reader(lm), self.config)
+                except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+                    return [maker.patch(user, failure=NOT_FINITE, share=len(users)) for user in users]
             for (at, _), edit in zip(facts, made, strict=True):
                 edits.setdefault(at, []).append(edit)
         path = lm.structure.down[layer].path
@@ -113,6 +119,13 @@ class PreferenceEdit(Method[PreferenceEditConfig]):
             else self._patch(maker, user, edits.get(at, []), path, len(users))
             for at, user in enumerate(users)
         ]
+
+    def prepare(self, lm: LM) -> None:
+        """The keys of other text."""
+        other_text(self._reader(lm), self.config)
+
+    def _reader(self, lm: LM) -> KeyReader:
+        return KeyReader(lm, layer_index(self.config.layer, lm), self.resources.cache / "preference_edit")
 
     def _patch(self, maker: Maker, user: User, edits: Sequence[FactEdit], path: str, share: int) -> Patch:
         if not edits:
@@ -271,9 +284,14 @@ class FactEdit:
         return (torch.arange(len(self.weights)) < len(self.asked)).float()
 
 
+def other_text(reader: KeyReader, config: PreferenceEditConfig) -> OtherText:
+    """The statistics of what the unedited model says to some of the bank's questions."""
+    return reader.other_text(question_bank().fixed[::ANSWERED_EVERY], config.answer_tokens)
+
+
 def fit_edits(edits: Sequence[FactEdit], reader: KeyReader, config: PreferenceEditConfig) -> None:
     """Gates and values of all facts side by side; a prompt that several facts share is read once."""
-    other = reader.other_text(question_bank().fixed[::ANSWERED_EVERY], config.answer_tokens)
+    other = other_text(reader, config)
     last = reader.last(unique(chain.from_iterable((*edit.asked, *edit.held) for edit in edits)))
     replay = Replay(reader.lm, [row for edit in edits for row in edit.rows], reader.layer)
     written = _suffix_keys(replay)

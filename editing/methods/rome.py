@@ -115,6 +115,10 @@ class Rome(Method[RomeConfig]):
             for at, user in enumerate(users)
         ]
 
+    def prepare(self, lm: LM) -> None:
+        """The covariances."""
+        self._second_moments(lm)
+
     def _layers(self, lm: LM) -> list[int]:
         """The layers whose down-projections are changed."""
         return [layer_index(self.config.layer, lm)]

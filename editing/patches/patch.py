@@ -87,7 +87,9 @@ class Manifest(BaseModel):
     user_id: str
     """The user."""
     preference_ids: tuple[str, ...]
-    """Preferences it holds."""
+    """Preferences it holds, or was to hold where the edit failed."""
+    failed_ids: tuple[str, ...] = ()
+    """Of several edits in one patch, the preferences of those that failed: nothing of them is in it."""
     plan: PromptPlan | None = None
     """Texts around the question."""
     gate: float | None = None

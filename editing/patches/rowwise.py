@@ -139,7 +139,8 @@ def stacked_weights(users: Sequence[Mapping[str, Tensor]], lm: LM) -> dict[str, 
     edits: dict[str, RowEdit] = {}
     for name in sorted({name for weights in users for name in weights}):
         path = name.removesuffix(".weight")
-        own = [weights[name].to(lm.device) if name in weights else None for weights in users]
+        dtype = modules[path].weight.dtype  # a patch fitted in another number format fits these weights too
+        own = [weights[name].to(lm.device, dtype) if name in weights else None for weights in users]
         turned = [w.T if w is not None and transposed.get(path, False) else w for w in own]
         bias = getattr(modules[path], "bias", None)
         edits[path] = swapped(turned, None if bias is None else bias.detach())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -26,28 +26,37 @@ def stacked(patches: Sequence[Patch]) -> Patch:
 
     Prompt patches keep all statements in the order they were told, low-rank patches the sum of their factors, dense
     patches the newest value of each weight, codebooks all entries, the newest first: of entries that are equally near
-    it answers. A failed edit adds nothing, and the stack failed when the last one did.
+    it answers. A failed edit adds nothing, and is named in `failed_ids`; the stack failed when all edits did.
 
     Raises:
         InputError: a patch has a gate.
     """
     if len(patches) == 1:
         return patches[0]
-    last = patches[-1].manifest
+    good = [patch for patch in patches if patch.manifest.failure is None]
+    failed = [patch for patch in patches if patch.manifest.failure is not None]
+    if not good:
+        good, failed = failed, []
+    last = good[-1].manifest
     if last.gate is not None:
         raise InputError(f"{last.method}: {GATED}")
     manifest = last.model_copy(
         update={
-            "preference_ids": tuple(i for patch in patches for i in patch.manifest.preference_ids),
-            "plan": _plan(patches),
+            "preference_ids": _ids(good),
+            "failed_ids": _ids(failed),
+            "plan": _plan(good),
             "seconds": sum(patch.manifest.seconds or 0.0 for patch in patches),
         }
     )
     if last.kind == "low_rank":
-        return Patch(manifest, low_rank_tensors(_joined([patch.factors() for patch in patches], _side_by_side)))
+        return Patch(manifest, low_rank_tensors(_joined([patch.factors() for patch in good], _side_by_side)))
     if last.kind == "codebook":
-        return Patch(manifest, codebook_tensors(_joined([patch.codebooks() for patch in patches], _newest_first)))
-    return Patch(manifest, {name: tensor for patch in patches for name, tensor in patch.tensors.items()})
+        return Patch(manifest, codebook_tensors(_joined([patch.codebooks() for patch in good], _newest_first)))
+    return Patch(manifest, {name: tensor for patch in good for name, tensor in patch.tensors.items()})
+
+
+def _ids(patches: Iterable[Patch]) -> tuple[str, ...]:
+    return tuple(preference for patch in patches for preference in patch.manifest.preference_ids)
 
 
 def _joined(parts: Sequence[Mapping[str, T]], join: Callable[[list[T]], T]) -> dict[str, T]:

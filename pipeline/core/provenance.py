@@ -105,8 +105,14 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
+def reset_peak_memory() -> None:
+    """Begin to look for the peak anew, where the system can (Linux): from here on it is that of what is done next."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def peak_memory_mb() -> float:
-    """Largest resident set of this process so far, in MiB."""
+    """Largest resident set of this process, in MiB, since `reset_peak_memory` or else since it began."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
@@ -115,9 +121,10 @@ def peak_memory_mb() -> float:
 def run_record(stage: str, config: Any, packages: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
     """A dictionary to fill with counts and metrics; on exit it also holds seconds and peak memory.
 
-    The caller writes it. It carries the resolved configuration, the code revision, versions and machine, so that
-    a result can be traced to what made it.
+    Peak memory is this process's within the block, where the system can tell. The caller writes the record. It carries
+    the resolved configuration, the code revision, versions and machine, so that a result can be traced to what made it.
     """
+    reset_peak_memory()
     started = time.monotonic()
     record: dict[str, Any] = {
         "format": RUN_FORMAT,

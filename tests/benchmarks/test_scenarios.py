@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import benchmarks.scenarios as script
-from benchmarks import kept_runs
+from benchmarks import claims, kept_runs
+from benchmarks.kept_runs import Measured
 from benchmarks.scenarios import measured
 from editing.judges.config import JudgeConfig
 from editing.runner import Cell, EditSettings
@@ -48,10 +49,33 @@ def test_shared_models_are_asked_for_other_users_values_and_changed_ones_for_the
     assert "of_another" in found["together"].cells
     assert "stale" not in found["together"].cells
     assert found["update"].cells["stale"][0] == 0.0
-    by_name = {claim.claim: claim for claim in kept_runs.claims("scenario", "in_context", found)}
+    monkeypatch.setattr(claims, "RESULTS", tmp_path / "results")
+    made = kept_runs.claims("scenario", "in_context", found, ("together", "update"))
+    by_name = {claim.claim: claim for claim in made}
     assert set(by_name["scenario.explicit.in_context"].extra["cells"]) == set(found)
     assert set(by_name["scenario.of_another.in_context"].extra["cells"]) == {"together"}
     assert by_name["scenario.explicit.in_context"].n == 4
+
+
+def test_cells_measured_before_are_kept_beside_new_ones_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "RESULTS", tmp_path)
+
+    def cell(value: float, preferences: int) -> Measured:
+        return Measured({"recall": [value, 0.0, 1.0]}, {"preferences": preferences})
+
+    order = ("one", "ten", "hundred")
+    first = kept_runs.claims("x", "m", {"hundred": cell(0.1, 100), "one": cell(0.9, 20)}, order)
+    claims.write("x", "python -m benchmarks.x", first)
+    (claim,) = kept_runs.claims("x", "m", {"ten": cell(0.5, 10), "one": cell(0.8, 30)}, order)
+    assert {name: own[0] for name, own in claim.extra["cells"].items()} == {"one": 0.8, "ten": 0.5, "hundred": 0.1}
+    assert {name: own["preferences"] for name, own in claim.extra["runs"].items()} == {
+        "one": 30,
+        "ten": 10,
+        "hundred": 100,
+    }
+    assert (claim.value, claim.n) == (0.1, 100)
 
 
 def test_a_run_that_failed_is_made_again(release: Path, settings: EditSettings, tmp_path: Path) -> None:

@@ -7,19 +7,23 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 from typer.testing import CliRunner
 
 import editing.runner as runner
 from editing.lm.load import LM
 from editing.lm.prompt import Prompt
+from editing.methods.base import User
 from editing.methods.registry import METHODS, method_class
 from editing.methods.rome import Rome
+from editing.methods.within_memory import WithinMemory
 from editing.patches.gate import GATE
 from editing.patches.patch import Patch
 from editing.runner import Cell, EditSettings, run_cell
@@ -342,6 +346,35 @@ def test_a_lifelong_model_holds_the_edits_of_all_its_users_in_one_patch(
     ((a, b),) = patch.factors().values()
     assert a.shape[1] == b.shape[0] == record["counts"]["edits"] == 3
     assert len(answers) == 24
+
+
+@pytest.mark.parametrize("method", ["rome", "memit", "pe_rome", "preference_edit"])
+def test_statistics_that_are_gone_are_taken_from_the_unedited_model_again(
+    method: str, settings: EditSettings, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that stopped after the first edit goes on without the files of its statistics."""
+    told = in_scenario(settings, "lifelong-3")
+    run(told, method, release, tmp_path / "whole")
+    real = WithinMemory.fit
+    fitted: list[int] = []
+
+    def stops(self: WithinMemory, users: Sequence[User]) -> list[Patch]:
+        if fitted:
+            raise KeyboardInterrupt
+        fitted.append(len(users))
+        return real(self, users)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(WithinMemory, "fit", stops)
+        run(told, method, release, tmp_path / "resumed")
+    for statistics in ("covariance", "preference_edit"):
+        shutil.rmtree(tmp_path / "resumed" / "cache" / statistics, ignore_errors=True)
+    run(told, method, release, tmp_path / "resumed")
+    files = [next((tmp_path / name / method / "patches").iterdir()) for name in ("whole", "resumed")]
+    whole, resumed = (Patch.load(file).factors() for file in files)
+    for path, pair in whole.items():
+        for one, other in zip(pair, resumed[path], strict=True):
+            assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_an_update_is_fitted_on_a_model_that_holds_the_old_value(

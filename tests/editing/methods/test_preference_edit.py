@@ -129,3 +129,13 @@ def test_the_rank_is_the_number_of_tokens_of_the_targets_with_an_end_for_each(
     ((_, (a, b)),) = patch.factors().items()
     expected = len("chess") + 1 + len("vegan") + 1
     assert a.shape[1] == b.shape[0] == expected
+
+
+def test_keys_that_are_not_finite_fail_the_edit(make_lm: Callable[..., LM], users: list[User], tmp_path: Path) -> None:
+    lm = make_lm("llama")
+    config = load_config("preference_edit")
+    with torch.no_grad():
+        lm.structure.down[0].parameter.fill_(float("nan"))
+    patches = create("preference_edit", config, Resources((), tmp_path)).fit(lm, users[:2])
+    assert [patch.manifest.failure for patch in patches] == ["The keys that the layer reads are not finite."] * 2
+    assert not any(patch.tensors for patch in patches)

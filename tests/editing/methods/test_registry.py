@@ -283,10 +283,11 @@ def test_long_targets_and_other_scripts_are_edited(
 
 
 @pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize("target", ["", "   "])
 def test_an_empty_target_fails_that_edit_only(
-    name: str, make_lm: Callable[..., LM], users: list[User], resources: Resources
+    target: str, name: str, make_lm: Callable[..., LM], users: list[User], resources: Resources
 ) -> None:
-    empty = User("empty", (Fact("p", "I play.", "What is my hobby?", "hobby", ""),))
+    empty = User("empty", (Fact("p", "I play.", "What is my hobby?", "hobby", target),))
     patches = fitted(name, make_lm("llama"), [users[0], empty], resources, contexts=("",), steps=4)
     assert patches[0].manifest.failure is None
     assert patches[1].manifest.failure == "The target is empty." and not patches[1].tensors

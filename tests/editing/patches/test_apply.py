@@ -129,3 +129,41 @@ def test_a_batch_that_memory_did_not_hold_is_not_tried_again(
             responder.answer(range(4), [QUESTION] * 4, max_new_tokens=2, batch_size=4)
     assert failed == [4, 2]
     assert capsys.readouterr().err.count("Out of memory") == 1
+
+
+def test_a_read_that_memory_does_not_hold_goes_on_in_smaller_passes_with_the_same_result(
+    make_lm: Callable[..., LM], users: list[User], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lm = make_lm("llama")
+    made = create("none", load_config("none"), Resources(())).fit(lm, [users[0]] * 4)
+    asked = ([0, 1, 2, 3], [QUESTION] * 4, ["chess", "go", "tennis", "rowing"])
+    with applied(lm, made) as responder:
+        whole = responder.log_probs(*asked)
+    real = lm.model.forward
+    sizes: list[int] = []
+
+    def small(*args: object, **kwargs: object) -> object:
+        (batch, *_) = next(v for v in kwargs.values() if isinstance(v, torch.Tensor)).shape
+        sizes.append(batch)
+        if batch > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(lm.model, "forward", small)
+    with applied(lm, made) as responder:
+        assert responder.log_probs(*asked) == pytest.approx(whole, abs=1e-4)
+    assert max(sizes) > 1
+    assert capsys.readouterr().err.count("Out of memory") == 1
+
+
+def test_a_dense_patch_fits_the_model_in_another_number_format(
+    make_lm: Callable[..., LM], users: list[User], resources: Resources
+) -> None:
+    lm = make_lm("llama")
+    patch = patch_of("ft_m", lm, users[0], resources)
+    half = Patch(patch.manifest, {name: tensor.bfloat16() for name, tensor in patch.tensors.items()})
+    found = []
+    for own in (patch, half):
+        with applied(lm, [own]) as responder:
+            found += responder.log_probs([0], [QUESTION], ["chess"])
+    assert found[1] == pytest.approx(found[0], abs=0.5)

@@ -85,3 +85,17 @@ def test_gated_patches_do_not_stack(tiny: LM, users: list[User]) -> None:
     gated = Patch(patch.manifest.model_copy(update={"gate": 0.4}), patch.tensors)
     with pytest.raises(InputError, match="grace: .* do not stack"):
         stacked([gated, gated])
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_stack_names_the_edits_that_failed_and_holds_the_others(
+    order: tuple[int, int], tiny: LM, users: list[User]
+) -> None:
+    good = told(tiny, users[0], [])
+    bad = told(tiny, users[1], [])
+    bad = Patch(bad.manifest.model_copy(update={"failure": "the loss did not fall"}), {})
+    stack = stacked([(good, bad)[at] for at in order])
+    assert (stack.manifest.preference_ids, stack.manifest.failed_ids) == (("p0",), ("p1",))
+    assert stack.manifest.failure is None
+    assert stack.tensors.keys() == good.tensors.keys()
+    assert stacked([bad, bad]).manifest.failure == "the loss did not fall"

@@ -92,3 +92,13 @@ def test_code_outside_git_has_no_revision(repository: Path, monkeypatch: pytest.
     (repository / ".git").rename(repository / "no_git")
     monkeypatch.setattr(provenance, "_HERE", repository / "pipeline" / "core" / "provenance.py")
     assert code_revision() == {"commit": None, "dirty": None}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system cannot reset the peak")
+def test_the_peak_of_a_record_is_that_of_its_own_block() -> None:
+    with run_record("x", {}) as large:
+        held = bytearray(b"1") * (200 * 2**20)
+    del held
+    with run_record("x", {}) as small:
+        pass
+    assert large["peak_memory_mb"] > small["peak_memory_mb"] + 150
