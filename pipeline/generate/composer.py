@@ -229,7 +229,8 @@ class Composer:
         ]
 
     def _unstated(self, topic: Topic) -> list[DraftQuestion]:
-        said = list(dict.fromkeys([*self._said[topic.statement.user_id], topic.statement.self_contained]))
+        own = (topic.statement.self_contained, topic.target)
+        said = list(dict.fromkeys([*self._said[topic.statement.user_id], *own]))
         families = {statement.family for statement in self._by_user[topic.statement.user_id]}
         stated = {topic.kind.name, *topic.kind.families, *families}
         for text in said:
@@ -241,7 +242,8 @@ class Composer:
         return unstated_order(topic.id, kinds, stated, close.tolist(), self._config.matching.max_unstated)
 
     def _relevance(self, topic: Topic) -> Vectors:
-        texts = [topic.statement.self_contained, *_all_questions(topic.kind)]
+        # The value alone too: in a long statement it counts for little.
+        texts = [topic.statement.self_contained, topic.target, *_all_questions(topic.kind)]
         relevance: Vectors = self._query_vectors @ self._encode(texts).T
         return relevance
 
