@@ -92,8 +92,9 @@ def table(wanted: Sequence[str]) -> str:
         lines.append(
             f"| {row['claim']} | {row['value']:.4g} {row['unit']} | {span} | {row['n']} | `{row['command']}` |"
         )
-    stamps = sorted({f"{row['machine']}, {row['date']}" for row in rows})
-    return "\n".join(lines) + "\n\n" + "\n".join(f"Measured on {stamp}." for stamp in stamps)
+    missing = [w for w in wanted if not any(n == w or (w.endswith(".") and n.startswith(w)) for n in measured)]
+    stamps = sorted({f"Measured on {row['machine']}, {row['date']}." for row in rows})
+    return "\n".join([*lines, "", *stamps, *(f"Not measured: {name}." for name in missing)])
 
 
 def methods_table(claim: str) -> str:

@@ -18,16 +18,18 @@ def personalize(
             help="Name in edit.checkpoints, Hub id, folder or GGUF file; the first of edit.models if not given."
         ),
     ] = None,
-    method: Annotated[str, typer.Option(help="Name of a method.")] = "rome",
+    method: Annotated[str, typer.Option(help="Name of a method.")] = "preference_edit",
     attribute: Annotated[str | None, typer.Option(help="What the statement is about, e.g. diet.")] = None,
     target: Annotated[str | None, typer.Option(help="Your value for it, e.g. vegetarian.")] = None,
-    dataset: Annotated[Path, typer.Option(help="Released dataset, for statistics of the model.")] = Path("build/hub"),
+    dataset: Annotated[
+        Path, typer.Option(help="Released dataset, for a covariance where there are no edit.exchanges.")
+    ] = Path("build/hub"),
     params: Annotated[Path, typer.Option(help="Settings file.")] = Path("params.yaml"),
     save: Annotated[Path | None, typer.Option(help="Keep the patch in this file.")] = None,
 ) -> None:
     """Answer before and after the model was told about you, side by side.
 
-    Example: upqa personalize --say "I'm vegetarian" --ask "What should I cook tonight?" --method rome
+    Example: upqa personalize --say "I'm vegetarian" --ask "What should I cook tonight?"
     """
     from rich.table import Table
 

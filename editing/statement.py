@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from editing.exchanges import read_exchanges, statistics_texts
 from editing.lm.load import load
 from editing.methods.base import Fact, Resources, User
 from editing.methods.registry import create, load_config
@@ -81,14 +82,17 @@ def before_and_after(
 ) -> tuple[list[Before], Patch]:
     """Answers to `questions` without and with `fact`, and its patch.
 
-    `model` is a name in the settings or any source of a checkpoint. Without a dataset there are no texts to estimate a
-    covariance from; a method that asks for one then takes the identity, and that is said.
+    `model` is a name in the settings or any source of a checkpoint. A covariance is estimated from `edit.exchanges`, as
+    in an evaluation, or else from the dataset; with neither a method that asks for one takes the identity, and says so.
 
     Raises:
         InputError: there is no dataset, and the method can do nothing without a covariance.
     """
     config = load_config(method, model)
-    texts = texts_of(dataset, SPLITS)
+    if settings.exchanges is not None and settings.exchanges.is_file():
+        texts = statistics_texts(read_exchanges(settings.exchanges), set())
+    else:
+        texts = texts_of(dataset, SPLITS)
     if not texts and reads_texts(config):
         if getattr(config, "solver", None) == "null_space":
             raise InputError(
