@@ -7,8 +7,8 @@ value is trained by gradient descent on the edit's loss. Algorithm 1 keeps keys 
 entry than that entry's radius and a fresh radius together widens the entry where both have one target, and otherwise
 halves the distance between the two.
 
-In the scenario `lifelong` each edit is fitted with the entries before it in place and adds entries of its own: Algorithm
-1 keeps the keys of one edit apart, not those of several.
+In the scenario `lifelong` each edit is fitted with the entries before it in place and adds entries of its own:
+Algorithm 1 keeps the keys of one edit apart, not those of several.
 
 Deviations: the map is the MLP's down-projection; a value starts as the map's own output; every position of a row asks
 the codebook, not the last token of the prompt only; an edit stops once its loss is below `stop_below`.
