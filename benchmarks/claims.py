@@ -106,15 +106,18 @@ def methods_table(claim: str) -> str:
     lines = [
         "| method | headline | recall | specificity | " + " | ".join(k.replace("_", " ") for k in kinds) + " | "
         "headline, embedding judge | said, asked | said, controls | degenerate | s/edit | KiB/user | n |",
-        "|---|---|" + "---:|" * 17,
+        "|---|" + "---|" * 3 + "---:|" * 15,
     ]
     found: dict[str, dict[str, Any]] = row["extra"]["table"]
     for method, own in sorted(found.items(), key=lambda item: -item[1]["exact"]["headline"]):
         exact, embedding = own["exact"], own["embedding"]
         cells = [
             f"`{method}`",
-            f"{exact['headline']:.2f} ({exact['low']:.2f} to {exact['high']:.2f})",
-            *(f"{exact[name]:.2f}" for name in ("recall", "specificity", *kinds)),
+            *(
+                f"{exact[name]:.2f} ({exact['ranges'][name][0]:.2f} to {exact['ranges'][name][1]:.2f})"
+                for name in ("headline", "recall", "specificity")
+            ),
+            *(f"{exact[name]:.2f}" for name in kinds),
             f"{embedding['headline']:.2f}",
             *(f"{own['said'][part]:.2f}" for part in ("targets", "controls")),
             f"{own['degenerate']:.3f}",

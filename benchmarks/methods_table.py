@@ -217,7 +217,7 @@ def measure(bench: Bench, method: str, judge: JudgeConfig, *, again: bool) -> No
 
 
 def row_of(run: Path, dataset: Path) -> dict[str, Any]:
-    """What the table shows of one method, for each judge, with the interval of the headline."""
+    """What the table shows of one method, for each judge, with the intervals of all shares."""
     scores, record = (json.loads((run / f"{name}.json").read_text(encoding="utf-8")) for name in ("scores", "run"))
     row: dict[str, Any] = {
         "key": json.loads((run / "key.json").read_text(encoding="utf-8")),
@@ -231,9 +231,9 @@ def row_of(run: Path, dataset: Path) -> dict[str, Any]:
         "said": said(run, dataset),
     }
     for name, found in scores["judges"].items():
-        row[name] = {key: round(found[key]["value"], 3) for key in ("recall", "specificity", "headline")}
-        row[name] |= {end: round(found["headline"][end], 3) for end in ("low", "high")}
-        row[name] |= {kind: round(estimate["value"], 3) for kind, estimate in found["by_kind"].items()}
+        estimates = {key: found[key] for key in ("recall", "specificity", "headline")} | found["by_kind"]
+        row[name] = {key: round(estimate["value"], 3) for key, estimate in estimates.items()}
+        row[name]["ranges"] = {key: [round(own[end], 3) for end in ("low", "high")] for key, own in estimates.items()}
     return row
 
 
