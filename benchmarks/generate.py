@@ -64,11 +64,15 @@ ASPECTS = {
 }
 """What a reader judges; a preference is good when all four hold."""
 CHITCHAT = Path("data/chitchat")
-POOLS = ("0123", "4567", "89ab", "cdef")
+POOLS = ("0123", "4567", "89ab", "cdef", "cdef", "cdef")
 """First digits of the users of each reading pool of the chitchat corpus, in the order in which they are read: round 1
-is the first. The rules are revised between rounds, and the last pool is opened when they are final."""
-EVERYBODY = "".join(POOLS)
+is the first. The rules are revised between rounds: round 5 read the pool of round 4 again once its rows had changed, by
+another reader, and a rule was revised for what it found; round 6 reads what is left of that pool, rows that nobody has
+read."""
+EVERYBODY = "0123456789abcdef"
 """Round 0 reads any user."""
+UNREAD = frozenset([6])
+"""Rounds that leave out what was read in a round before."""
 COMPARED = ROOT / "benchmarks" / "labels" / "compared_questions.jsonl"
 """One label a line: id of a question in the sheet of `compare`, and whether it is good."""
 JOBS = "baker nurse plumber lawyer pilot dentist farmer teacher painter librarian architect translator".split()
@@ -154,6 +158,9 @@ def sheet(
     Round 0 is a pool of everybody.
     """
     rows = readable(dataset, POOLS[reading - 1] if reading else EVERYBODY)
+    if reading in UNREAD:
+        read = {label["id"] for number, own in _rounds("chitchat").items() if number < reading for label in own}
+        rows = [row for row in rows if row[0].id not in read]
     chosen = random.Random(seed).sample(rows, min(count, len(rows)))
     with atomic_write(out / "sheet.jsonl", "w") as file:
         for preference, questions in chosen:
@@ -315,11 +322,11 @@ def good_rate(dataset: Path) -> Claim | None:
     """Share of the preferences of the last round on chitchat that are good; None where it is not read as it stands."""
     rounds = _rounds("chitchat")
     note = (
-        "chitchat corpus, where people chat with each other: random preferences of users of whom nothing was read, by "
-        "rules that were final; read once, blind, by a language model that wrote none of it"
+        "chitchat corpus, where people chat with each other: preferences that nobody had read; read once, blind, by a "
+        "language model that wrote none of it"
     )
     earlier = {number: _good_of(rows) for number, rows in sorted(rounds.items()) if number < len(POOLS)}
-    extra = {"corpus": "chitchat", "rounds_before_the_rules_were_final": earlier}
+    extra = {"corpus": "chitchat", "earlier_rounds": earlier}
     return _good_as_it_stands("generate.good_rate", rounds[len(POOLS)], readable(dataset, POOLS[-1]), note, extra)
 
 

@@ -79,7 +79,7 @@ _FILLERS = frozenset(
     "okay honestly probably maybe anymore tbh imo etc again most best ever either still".split()
 )
 """Words of small talk that no value ends with."""
-_NAMELESS = frozenset("stuff things something someone somebody whatever peeps etc kinda sorta".split())
+_NAMELESS = frozenset("stuff things something someone somebody whatever peeps girls guys etc kinda sorta".split())
 """Words of a value that leave open what it is."""
 _POINTS_ELSEWHERE = frozenset("you your yours yourself it them they their he him his she her hers these those".split())
 """Words of a value that only its conversation explains."""
@@ -303,7 +303,7 @@ _EMPTY_ALONE = frozenset(
     "grow save money exams exam home something first second full learning playing working dealing keep improving "
     "researching writing website site platform organization brand practice label network center centre venture "
     "school car vehicle huge diehard die hard avid massive true real lifelong watching companies "
-    "businesses app project product other small big growing successful established".split()
+    "businesses app project product other small big growing successful established well badly".split()
 )
 
 

@@ -66,6 +66,12 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def one_row(folder: Path) -> Path:
+    """A sheet with the first row of the folder's alone."""
+    (folder / "one.jsonl").write_text((folder / "sheet.jsonl").read_text().splitlines()[0] + "\n")
+    return folder / "one.jsonl"
+
+
 def keep(folder: Path, **changes: Any) -> None:
     label(folder / "sheet.jsonl", answers(folder, folder / "sheet.jsonl", **changes), labels=folder / "labels.jsonl")
 
@@ -78,7 +84,16 @@ def test_the_last_sheet_holds_users_of_the_last_pool_only_and_nothing_of_what_wr
 
 
 def test_the_pools_share_no_user_and_leave_none_out() -> None:
-    assert sorted("".join(POOLS)) == sorted("0123456789abcdef")
+    assert sorted("".join(dict.fromkeys(POOLS))) == sorted(generate.EVERYBODY)
+
+
+def test_a_round_that_reads_what_is_left_holds_nothing_that_was_read_before(read: Path) -> None:
+    one = one_row(read)
+    label(one, answers(read, one), reading=LAST - 1, labels=read / "labels.jsonl")
+    sheet(read / "upqa", out=read)
+    (left,) = [json.loads(line) for line in (read / "sheet.jsonl").read_text().splitlines()]
+    (known,) = [json.loads(line) for line in (read / "one.jsonl").read_text().splitlines()]
+    assert {left["id"], known["id"]} == {content_id("c1"), content_id("d2")}
 
 
 def test_the_criteria_say_what_each_aspect_means(read: Path) -> None:
