@@ -100,8 +100,16 @@ def user_of(preference: Preference, questions: Iterable[Question], history: Sequ
     first of its cluster) and two fixed phrasings, the first that is none of `questions`, which are all that the model
     with the edit will be asked.
     """
+    return _user(preference, asked_of(questions), history)
+
+
+def asked_of(questions: Iterable[Question]) -> frozenset[str]:
+    """What no edit of a model may be fitted on that is asked these questions (`Fact.barred`)."""
+    return frozenset(plain(question.text) for question in questions)
+
+
+def _user(preference: Preference, asked: frozenset[str], history: Sequence[str]) -> User:
     members = preference.cluster or ()
-    asked = frozenset(plain(question.text) for question in questions)
     facts = [
         Fact(
             preference_id=preference.id,
@@ -123,9 +131,10 @@ def user_of(preference: Preference, questions: Iterable[Question], history: Sequ
 def users_of(case: Case, told: Mapping[str, Sequence[str]]) -> list[User]:
     """The user of each edit of a case, with all the preferences that the edit holds."""
     users = []
+    asked = asked_of(case.questions)
     for at, edit in enumerate(case.told):
         before = [preference.statement for earlier in case.told[:at] for preference in earlier]
-        own = [user_of(p, case.questions, (*before, *told.get(p.user_id, ()))) for p in edit]
+        own = [_user(p, asked, (*before, *told.get(p.user_id, ()))) for p in edit]
         users.append(replace(own[0], facts=tuple(fact for user in own for fact in user.facts)))
     return users
 
