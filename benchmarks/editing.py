@@ -360,6 +360,8 @@ def measure(lm: LM, fast: LM, single: int, batch: int, grow: Sequence[int], core
     """All claims on one model; `fast` is the same in the number format of the best setting, `cores` its processes."""
     # Growth goes first: where the system cannot reset a process's peak, the textbook's would hide it.
     claims = [growth(lm, grow)] if grow else []
+    if not single:
+        return claims
     claims += speedups(lm, fast, single, batch, cores)
     claims.append(answering(lm, 16, 32, 3))
     if lm.dtype == torch.float32:
@@ -370,7 +372,7 @@ def measure(lm: LM, fast: LM, single: int, batch: int, grow: Sequence[int], core
 def main(
     model: Annotated[str, typer.Option(help="Name in edit.checkpoints, random:llama-8b or random:llama-tiny.")] = MODEL,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    single: Annotated[int, typer.Option(help="Users edited one at a time, by both sides.")] = 1,
+    single: Annotated[int, typer.Option(help="Users edited one at a time, by both sides; 0: measure `--grow` alone.")] = 1,
     batch: Annotated[int, typer.Option(help="Users of the best setting, shared out over the cores.")] = 8,
     grow: Annotated[str, typer.Option(help="Users in one batch, comma separated; empty skips.")] = "1,4,16,64",
     threads: Annotated[int, typer.Option(help="Processor threads; 0 is the default.")] = 0,
@@ -393,7 +395,8 @@ def main(
     name = "editing" if device == "cpu" else "editing_gpu"
     if device != "cpu":
         claims = [Claim(**{**vars(claim), "claim": f"gpu.{claim.claim}"}) for claim in claims]
-    write(name, f"python -m benchmarks.editing --model {model} --device {device}", claims)
+    command = f"python -m benchmarks.editing --model {model} --device {device}" + ("" if single else " --single 0")
+    write(name, command, claims, keep_others=not single)
 
 
 if __name__ == "__main__":
