@@ -372,7 +372,7 @@ def measure(lm: LM, fast: LM, single: int, batch: int, grow: Sequence[int], core
 def main(
     model: Annotated[str, typer.Option(help="Name in edit.checkpoints, random:llama-8b or random:llama-tiny.")] = MODEL,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    single: Annotated[int, typer.Option(help="Users edited one at a time, by both sides; 0: measure `--grow` alone.")] = 1,
+    single: Annotated[int, typer.Option(help="Users edited one at a time, by both sides; 0: `--grow` alone.")] = 1,
     batch: Annotated[int, typer.Option(help="Users of the best setting, shared out over the cores.")] = 8,
     grow: Annotated[str, typer.Option(help="Users in one batch, comma separated; empty skips.")] = "1,4,16,64",
     threads: Annotated[int, typer.Option(help="Processor threads; 0 is the default.")] = 0,
