@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS spend (
     usd REAL NOT NULL,
     created TEXT NOT NULL DEFAULT (datetime('now'))
 );
+CREATE TABLE IF NOT EXISTS total (usd REAL NOT NULL);
+INSERT INTO total SELECT COALESCE(SUM(usd), 0) FROM spend WHERE NOT EXISTS (SELECT * FROM total);
+CREATE TRIGGER IF NOT EXISTS billed AFTER INSERT ON spend BEGIN UPDATE total SET usd = usd + NEW.usd; END;
 CREATE TABLE IF NOT EXISTS batches (
     digest TEXT PRIMARY KEY,
     keys TEXT NOT NULL,
@@ -57,13 +60,12 @@ class OpenBatch(NamedTuple):
 
 
 class OverBudgetError(Exception):
-    """What has been `spent`, what is `held` for calls under way, and what was asked for exceed the cap."""
+    """What has been `spent`, what is `held` for calls under way, and what was `wanted` exceed the cap."""
 
-    def __init__(self, spent: float, held: float) -> None:
-        """Both in US dollars."""
-        super().__init__(f"{spent} spent, {held} held")
-        self.spent = spent
-        self.held = held
+    def __init__(self, spent: float, held: float, wanted: float) -> None:
+        """All in US dollars."""
+        super().__init__(f"{spent} spent, {held} held, {wanted} wanted")
+        self.spent, self.held, self.wanted = spent, held, wanted
 
 
 class Cache:
@@ -123,7 +125,7 @@ class Cache:
 
     def spent_usd(self) -> float:
         """What all recorded replies have cost together, in US dollars."""
-        return float(self._connection.execute("SELECT COALESCE(SUM(usd), 0) FROM spend").fetchone()[0])
+        return float(self._connection.execute("SELECT usd FROM total").fetchone()[0])
 
     def hold(self, usd: float, cap: float) -> str:
         """Set aside what a call may cost; returns what `release` takes.
@@ -152,8 +154,9 @@ class Cache:
         dead = [holder for holder in holders if not _alive(*holder)]
         self._connection.executemany("DELETE FROM held WHERE pid = ? AND started = ?", dead)
         held = float(self._connection.execute("SELECT COALESCE(SUM(usd), 0) FROM held").fetchone()[0])
-        if usd and self.spent_usd() + held + usd > cap:
-            raise OverBudgetError(self.spent_usd(), held)
+        spent = self.spent_usd()
+        if usd and spent + held + usd > cap:
+            raise OverBudgetError(spent, held, usd)
 
     def begin_batches(self, batches: Mapping[str, tuple[Sequence[str], float]], cap: float) -> None:
         """Record batches before they are submitted: keys, and what each may cost, by digest.

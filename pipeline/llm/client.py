@@ -174,7 +174,7 @@ class Client:
         try:
             await run_batch(self._endpoint(), self._config, self._cache, bodies, worst, finished)
         except OverBudgetError as error:
-            raise self._over_budget(error, sum(worst.values())) from error
+            raise self._over_budget(error) from error
         return outcomes
 
     def _worst(self, request: Request) -> float:
@@ -324,16 +324,17 @@ class Client:
         try:
             held = self._cache.hold(usd, self._config.budget_usd)
         except OverBudgetError as error:
-            raise self._over_budget(error, usd) from error
+            raise self._over_budget(error) from error
         try:
             yield
         finally:
             self._cache.release(held)
 
-    def _over_budget(self, error: OverBudgetError, usd: float) -> BudgetError:
+    def _over_budget(self, error: OverBudgetError) -> BudgetError:
         return BudgetError(
             f"llm.budget_usd is {self._config.budget_usd:.4f}; {error.spent:.4f} is spent, calls under way may cost "
-            f"{error.held:.4f} and the next {usd:.4f}. Finished calls are kept: raise the budget and run again."
+            f"{error.held:.4f} and the next {error.wanted:.4f}. Finished calls are kept: raise the budget and run "
+            "again."
         )
 
     def _count(self, raw: RawReply) -> None:

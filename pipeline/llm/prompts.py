@@ -25,8 +25,8 @@ _CONTROL = re.compile(
     r"<[|｜].*?[|｜]?>|<[^<>|｜\s]*[|｜]>"  # <|im_end|>, <｜User｜>, <|turn>, <turn|>
     r"|</?(?:s|bos|eos|pad|unk|mask|think|tool|image|audio)>|<</?SYS>>"
     r"|</?[a-z]+(?:[_▁][a-z0-9]+)+>"  # <start_of_turn>, <tool_call>
-    r"|\[/?(?:INST|IMG(?:_BREAK|_END)?|THINK|ARGS|CALL_ID|(?:AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|"
-    r"SYSTEM_PROMPT|MODEL_SETTINGS))\]"
+    r"|\[/?(?:INST|IMG(?:_BREAK|_END)?|THINK|ARGS|CALL_ID|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|"
+    r"SYSTEM_PROMPT|MODEL_SETTINGS)\]"
 )
 """Tokens by which the chat templates of common model families mark turns, tools and thoughts."""
 _ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=False)

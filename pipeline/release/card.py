@@ -14,7 +14,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.core.licenses import may_publish, strictest, url
-from pipeline.core.records import Preference, Question, QuestionKind, Record, ReleasedHistoryEntry
+from pipeline.core.records import Preference, Question, QuestionKind, Record, ReleasedHistoryEntry, Split
 from pipeline.release.config import ReleaseConfig
 from pipeline.release.croissant import record_set
 from pipeline.release.inputs import Background, Dataset
@@ -55,6 +55,16 @@ class Example(NamedTuple):
 def parquet_path(folder: Path, table: str, split: str) -> Path:
     """Where the rows of a split lie in a release folder."""
     return folder / "data" / f"{table}-{split}.parquet"
+
+
+def parquet_files() -> dict[str, dict[Split, str]]:
+    """The Parquet files of a release by table and split, as paths in its folder."""
+    return {table: {split: parquet_path(Path(), table, split).as_posix() for split in SPLITS} for table in TABLES}
+
+
+def files() -> list[str]:
+    """All files of a release but the manifest, as paths in its folder."""
+    return ["README.md", "croissant.json", *(name for own in parquet_files().values() for name in own.values())]
 
 
 def card(dataset: Dataset, folder: Path, config: ReleaseConfig, background: Background) -> str:

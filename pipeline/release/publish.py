@@ -78,6 +78,7 @@ def _changed_files(before: str, after: str) -> set[str] | None:
 
 def _file_problems(folder: Path, manifest: Manifest) -> list[str]:
     from pipeline.core.provenance import dataset_sha256, sha256_file
+    from pipeline.release.card import files
 
     found = []
     for name, entry in manifest.files.items():
@@ -88,8 +89,7 @@ def _file_problems(folder: Path, manifest: Manifest) -> list[str]:
             found.append(f"{name} is not the file the manifest describes")
     present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     found += [f"{name} is not in the manifest" for name in sorted(present - {"manifest.json", *manifest.files})]
-    wanted = {"README.md", "croissant.json", *(name for names in _tables().values() for name in names)}
-    found += [f"{name} is missing; run {REBUILD}" for name in sorted(wanted - set(manifest.files))]
+    found += [f"{name} is missing; run {REBUILD}" for name in sorted(set(files()) - set(manifest.files))]
     if dataset_sha256(folder) != manifest.dataset_sha256:
         found.append(f"the manifest's dataset_sha256 is not that of the Parquet files; run {REBUILD}")
     return [*found, *_croissant_problems(folder / "croissant.json", manifest)]
@@ -105,20 +105,13 @@ def _croissant_problems(path: Path, manifest: Manifest) -> list[str]:
     return [f"croissant.json is of version {version}, the manifest of {manifest.version}; run {REBUILD}"]
 
 
-def _tables() -> dict[str, list[str]]:
-    """The Parquet files of each table, by its name."""
-    from pipeline.release.card import TABLES, parquet_path
-    from pipeline.validate.splits import SPLITS
-
-    return {table: [parquet_path(Path(), table, split).as_posix() for split in SPLITS] for table in TABLES}
-
-
 def _row_problems(folder: Path, manifest: Manifest) -> list[str]:
     """Rows are read back as records, and what they say themselves counts: the manifest is only held against them."""
     from pipeline.core.records import Preference, Question, ReleasedHistoryEntry
+    from pipeline.release.card import TABLES
 
     licenses: Counter[str] = Counter()
-    rows: dict[str, Counter[str]] = {table: Counter() for table in _tables()}
+    rows: dict[str, Counter[str]] = {table: Counter() for table in TABLES}
     owners: dict[str, Preference] = {}
     splits: dict[str, str] = {}
     try:
@@ -158,9 +151,9 @@ def _rows(
         PublishError: a row says that it is of another split than its file.
     """
     from pipeline.core.tables import read_parquet
+    from pipeline.release.card import parquet_files
 
-    for name in _tables()[table]:
-        split = Path(name).stem.removeprefix(f"{table}-")
+    for split, name in parquet_files()[table].items():
         rows[table][split] = 0
         for row in read_parquet(folder / name, record):
             if row.split != split:

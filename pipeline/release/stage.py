@@ -13,7 +13,7 @@ from pipeline.core.licenses import strictest, url
 from pipeline.core.provenance import code_revision, dataset_sha256, sha256_file
 from pipeline.core.records import content_id
 from pipeline.core.tables import atomic_write, write_json, write_parquet
-from pipeline.release.card import TABLES, card, licenses, parquet_path
+from pipeline.release.card import TABLES, card, files, licenses, parquet_path
 from pipeline.release.config import ReleaseConfig
 from pipeline.release.croissant import croissant
 from pipeline.release.inputs import FOLDERS, Background, Dataset
@@ -65,8 +65,7 @@ def build(dataset: Dataset, background: Background, out: Path, config: ReleaseCo
     Raises:
         InputError: `out` holds files that are not of a release: readers of the folder would take them for rows.
     """
-    names = [parquet_path(Path(), name, split).as_posix() for name in dataset.tables() for split in SPLITS]
-    names += ["README.md", "croissant.json"]
+    names = files()
     present = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     if strangers := sorted(present - {*names, "manifest.json"}):
         raise InputError(f"{out}: {', '.join(strangers[:5])} is not of this release; move it away, or choose --out.")
