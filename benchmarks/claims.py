@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,8 @@ def table(wanted: Sequence[str]) -> str:
     A name that ends with "." stands for all claims that begin with it.
     """
     measured = read()
-    names = [n for w in wanted for n in measured if n == w or (w.endswith(".") and n.startswith(w))]
-    rows = [measured[name] for name in dict.fromkeys(names)]
+    found = {w: [n for n in measured if n == w or (w.endswith(".") and n.startswith(w))] for w in wanted}
+    rows = [measured[name] for name in dict.fromkeys(chain.from_iterable(found.values()))]
     if not rows:
         return "Not measured yet."
     lines = ["| figure | value | range | n | command |", "|---|---:|---|---:|---|"]
@@ -92,9 +93,8 @@ def table(wanted: Sequence[str]) -> str:
         lines.append(
             f"| {row['claim']} | {row['value']:.4g} {row['unit']} | {span} | {row['n']} | `{row['command']}` |"
         )
-    missing = [w for w in wanted if not any(n == w or (w.endswith(".") and n.startswith(w)) for n in measured)]
     stamps = sorted({f"Measured on {row['machine']}, {row['date']}." for row in rows})
-    return "\n".join([*lines, "", *stamps, *(f"Not measured: {name}." for name in missing)])
+    return "\n".join([*lines, "", *stamps, *(f"Not measured: {name}." for name, own in found.items() if not own)])
 
 
 def methods_table(claim: str) -> str:
@@ -113,10 +113,7 @@ def methods_table(claim: str) -> str:
         exact, embedding = own["exact"], own["embedding"]
         cells = [
             f"`{method}`",
-            *(
-                f"{exact[name]:.2f} ({exact['ranges'][name][0]:.2f} to {exact['ranges'][name][1]:.2f})"
-                for name in ("headline", "recall", "specificity")
-            ),
+            *(_ranged(exact[name], *exact["ranges"][name]) for name in ("headline", "recall", "specificity")),
             *(f"{exact[name]:.2f}" for name in kinds),
             f"{embedding['headline']:.2f}",
             *(f"{own['said'][part]:.2f}" for part in ("targets", "controls")),
@@ -160,10 +157,14 @@ def _sizes(row: Mapping[str, Any], columns: Sequence[str]) -> str:
     return " / ".join(map(str, sizes if len(set(sizes)) > 1 else sizes[:1]))
 
 
+def _ranged(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
 def _cell(estimate: Sequence[float], column: str, users: int) -> str:
     value, low, high = estimate
     if not column.endswith(HOLDS):
-        return f"{value:.2f} ({low:.2f} to {high:.2f})"
+        return _ranged(value, low, high)
     # Where all users agree the bootstrap has no width, which says nothing of other users.
     word = "all agree" if low == high else "holds" if low > 0 else "does not hold" if high < 0 else "open"
     if users < FEWEST and word != "all agree":

@@ -95,9 +95,10 @@ def claims(prefix: str, method: str, found: Mapping[str, Measured], order: Seque
     Cells that were measured before and are not in `found` are kept; each says its commit. The value is the last cell's.
     """
     made, note, now = [], f"judge {JUDGE}, {MODEL}", (code_revision()["commit"] or "")[:12]
+    earlier = read()
     for measure in dict.fromkeys(name for one in found.values() for name in one.cells):
         name = f"{prefix}.{measure}.{method}"
-        before = read().get(name, {}).get("extra", {"cells": {}, "runs": {}})
+        before = earlier.get(name, {}).get("extra", {"cells": {}, "runs": {}})
         cells, runs = dict(before["cells"]), dict(before["runs"])
         for key, one in found.items():
             if measure in one.cells:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from editing.lm.cache import empty_cache, sliding_window
 from editing.lm.load import LM
-from editing.lm.memory import Bound, out_of_memory
+from editing.lm.memory import Bound, cut
 from editing.lm.structure import packed_head
 
 COMPACT_BELOW = 0.75
@@ -47,23 +47,14 @@ def generate(
     group_of = list(groups) if groups is not None else list(range(len(prompts)))
     first = {group: at for at, group in reversed(list(enumerate(group_of)))}
     order = sorted(range(len(prompts)), key=lambda i: (first[group_of[i]], len(prompts[i])))
+
+    def write(batch: Sequence[int]) -> list[Generated]:
+        return _Batch(lm, [prompts[i] for i in batch], [group_of[i] for i in batch], batch, on_rows).run(max_new_tokens)
+
     done: dict[int, Generated] = {}
-    pending = _cut(order, bound.size(batch_size))
-    while pending:
-        batch = pending.pop(0)
-        try:
-            written = _Batch(lm, [prompts[i] for i in batch], [group_of[i] for i in batch], batch, on_rows)
-            done.update(zip(batch, written.run(max_new_tokens), strict=True))
-        except (RuntimeError, MemoryError) as error:
-            if len(batch) == 1 or not out_of_memory(error):
-                raise
-            bound.halve(len(batch))
-            pending = [part for rows in (batch, *pending) for part in _cut(rows, bound.size(len(rows)))]
+    for batch, written in bound.fitting(cut(order, bound.size(batch_size)), write):
+        done.update(zip(batch, written, strict=True))
     return [done[i] for i in range(len(prompts))]
-
-
-def _cut(rows: Sequence[int], size: int) -> list[Sequence[int]]:
-    return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:

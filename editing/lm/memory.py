@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
 import torch
 
 from pipeline.core.progress import console
+
+T = TypeVar("T")
 
 SIGNS = ("out of memory", "not enough memory", "can't allocate memory")
 """What torch says in a plain RuntimeError where the processor's memory or an older driver runs out."""
@@ -15,6 +20,11 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).casefold() for sign in SIGNS)
+
+
+def cut(items: Sequence[int], size: int) -> list[Sequence[int]]:
+    """`items` in order, in parts of at most `size`."""
+    return [items[at : at + size] for at in range(0, len(items), size)]
 
 
 class Bound:
@@ -28,6 +38,30 @@ class Bound:
     def size(self, wanted: int) -> int:
         """The size of the next batch."""
         return min(wanted, self.most or wanted)
+
+    def fitting(
+        self, batches: Iterable[Sequence[int]], run: Callable[[Sequence[int]], T]
+    ) -> Iterator[tuple[Sequence[int], T]]:
+        """Each batch with what `run` makes of it, cut into smaller ones where memory runs out.
+
+        Raises:
+            RuntimeError, MemoryError: memory runs out with one item alone, or something else is wrong.
+        """
+        waiting = self._cut(batches)
+        while waiting:
+            batch = waiting.pop(0)
+            try:
+                made = run(batch)
+            except (RuntimeError, MemoryError) as error:
+                if len(batch) == 1 or not out_of_memory(error):
+                    raise
+                self.halve(len(batch))
+                waiting = self._cut([batch, *waiting])
+                continue
+            yield batch, made
+
+    def _cut(self, batches: Iterable[Sequence[int]]) -> list[Sequence[int]]:
+        return [part for batch in batches for part in cut(batch, self.size(len(batch)))]
 
     def halve(self, tried: int) -> None:
         """Memory ran out with a batch of this size."""

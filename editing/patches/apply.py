@@ -11,7 +11,7 @@ import torch
 
 from editing.lm.generate import Generated, generate
 from editing.lm.load import LM
-from editing.lm.memory import Bound, out_of_memory
+from editing.lm.memory import Bound
 from editing.lm.prompt import Message, Prompt
 from editing.lm.replay import Replay, Row, room_for_prefixes
 from editing.metrics.degenerate import is_degenerate
@@ -186,21 +186,16 @@ class Responder:
         def block(index: Sequence[int], own: list[Row], *, one_model: bool) -> None:
             self._edits.select([users[index[0]]] if one_model else [], self._lm.device)
             replay = Replay(self._lm, own, layer=0)
-            waiting = [list(batch) for batch in replay.passes(range(len(index)), TOKENS_PER_READ)]
-            while waiting:
-                batch = waiting.pop(0)
-                most = self._read_bound.size(len(batch))
-                if len(batch) > most:
-                    batch, rest = batch[:most], batch[most:]
-                    waiting.insert(0, rest)
+
+            @torch.no_grad()
+            def run(batch: Sequence[int]) -> torch.Tensor:
                 self._edits.select(
                     [users[index[0]]] if one_model else [users[index[i]] for i in batch], self._lm.device
                 )
-                logits = self._logits(replay, batch)
-                if logits is None:
-                    self._read_bound.halve(len(batch))
-                    waiting.insert(0, batch)
-                    continue
+                return replay.run(batch).float()
+
+            passes = replay.passes(range(len(index)), TOKENS_PER_READ)
+            for batch, logits in self._read_bound.fitting(passes, run):
                 parts = torch.split(logits, [len(rows[index[i]].keep) for i in batch])
                 for i, part in zip(batch, parts, strict=True):
                     each(index[i], part)
@@ -219,16 +214,6 @@ class Responder:
             whole = [rows[i] for i in part]
             own = [replace(row, start=row.keep[0]) for row in whole]
             block(part, own if room_for_prefixes(self._lm, own) else whole, one_model=True)
-
-    def _logits(self, replay: Replay, batch: Sequence[int]) -> torch.Tensor | None:
-        """The logits of a pass, float32; None where memory ran out and a smaller one may do."""
-        try:
-            with torch.no_grad():
-                return replay.run(batch).float()
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error) or len(batch) == 1:
-                raise
-            return None
 
     def asking(self, users: Sequence[int], questions: Sequence[str]) -> list[int]:
         """The users as `read` and `score` are to meet them: `nobody` where a gate does not let the question in."""
