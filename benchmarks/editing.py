@@ -352,7 +352,7 @@ def random_model(shape: str, device: str, tokenizer: Any) -> LM:
     sizes = {**SHAPES[shape], "vocab_size": max(SHAPES[shape]["vocab_size"], len(tokenizer))}
     with torch.device(device):
         config = AutoConfig.for_model("llama", **sizes)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)  # type: ignore[no-untyped-call]
     return build(model, tokenizer, name=shape, sha256=f"random {shape}")
 
 

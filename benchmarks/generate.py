@@ -423,7 +423,8 @@ def repeated_calls_after_kill(kill_after: Sequence[int] = (3, 7, 11)) -> Claim:
             advice if "shopping" in json.dumps(body["response_format"]) else {"question": "What do I do?"}
         )
 
-    kills, running = set(kill_after), []
+    kills = set(kill_after)
+    running: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory() as folder, fake_endpoint(answer) as endpoint:
         root = Path(folder)
         write_parquet(root / "mined" / "statements.parquet", [_made_up(job) for job in JOBS], Statement)

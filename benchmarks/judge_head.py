@@ -186,7 +186,7 @@ def swapped_pairs(replies: Sequence[LabelledReply], judge: EmbeddingJudge) -> li
             continue
         known.setdefault((row.writer, row.kind), {}).setdefault(row.preference, row)
     rng = np.random.default_rng(0)
-    found = []
+    found: list[LabelledReply] = []
     for row in replies:
         if row.label != "correct" or row.kind not in TARGET_KINDS:
             continue

@@ -83,10 +83,11 @@ def writers(config: JudgeConfig) -> None:
     rows, rulings = rulings_on_writers_left_out(config)
     claims: list[Claim] = []
     for suffix, places in _parts(rows).items():
-        own = [rulings[i] for i in places]
-        claims += measure(
-            "embedding", lambda _, own=own: own, [rows[i] for i in places], config, prefix=f"judge.writers{suffix}"
-        )
+
+        def given(_: Sequence[Item], places: Sequence[int] = places) -> list[Ruling]:
+            return [rulings[i] for i in places]
+
+        claims += measure("embedding", given, [rows[i] for i in places], config, prefix=f"judge.writers{suffix}")
     write("judges_writers", "python -m benchmarks.judges --writers", claims)
 
 
@@ -129,7 +130,7 @@ def nearness(items: Sequence[Item]) -> npt.NDArray[np.float32]:
     texts = sorted({text for item in items for text in (item.reply, *item.targets)})
     vectors = dict(zip(texts, embed(texts), strict=True))
     found = [max(vectors[item.reply] @ vectors[target] for target in item.targets) for item in items]
-    return np.round(np.array(found, dtype=np.float32), 4)
+    return np.round(np.array(found), 4).astype(np.float32)
 
 
 def _substring(items: Sequence[Item]) -> list[Ruling]:

@@ -45,7 +45,6 @@ from pipeline.core.records import (
     TARGET_KINDS,
     Answer,
     Draft,
-    DraftQuestion,
     Preference,
     Query,
     QuestionKind,
@@ -54,11 +53,11 @@ from pipeline.core.records import (
     content_id,
 )
 from pipeline.core.tables import read_parquet, write_json
-from pipeline.core.wording import contains_phrase, words
+from pipeline.core.wording import words
 from pipeline.embedding import embed
 from pipeline.generate.attributes import taxonomy
 from pipeline.generate.config import GenerateConfig
-from pipeline.generate.controls import RELATIVES, irrelevant_order, neutral_order, rotated, unstated_order
+from pipeline.generate.controls import irrelevant_order, neutral_order, other_person, unstated_order
 from pipeline.importers import stage
 from pipeline.validate.config import ValidateConfig
 
@@ -119,27 +118,11 @@ def _with_controls(drafts: Sequence[Draft], mined: Sequence[Query]) -> list[Draf
         controls = [
             *unstated_order(draft.id, kinds, stated, closeness, limits.max_unstated)[:1],
             *irrelevant_order(draft.id, mined, query_vectors @ own.T, limits.max_irrelevant)[:1],
-            *_other_person(draft),
+            *other_person(draft.id, draft.questions[0].text, [draft.statement.text]),
             *neutral_order(draft.id)[:1],
         ]
         found.append(draft.model_copy(update={"questions": (*draft.questions, *controls)}))
     return found
-
-
-def _other_person(draft: Draft) -> list[DraftQuestion]:
-    """The explicit question about a relative, and about the assistant."""
-    direct = draft.questions[0].text
-    person = next(p for p in rotated(draft.id, RELATIVES) if not contains_phrase(draft.statement.text, p))
-    return [
-        DraftQuestion(
-            kind=QuestionKind.OTHER_PERSON,
-            text=direct.replace("my ", f"{whose} ", 1),
-            origin="template",
-            query_id=None,
-            accepted=(),
-        )
-        for whose in (f"my {person}'s", "your")
-    ]
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def measure(cases: list[Case], form: Literal["raw", "chat"], method: str, texts:
                     {
                         "exact_judge": sum(r.verdict == "correct" for r in judge.rule(items)) / len(cases),
                         "failed_edits": sum(patch.manifest.failure is not None for patch in patches),
-                        "seconds_per_edit": sum(patch.manifest.seconds for patch in patches) / len(patches),
+                        "seconds_per_edit": sum(patch.manifest.seconds or 0 for patch in patches) / len(patches),
                         "max_new_tokens": settings.max_new_tokens,
                         "model": MODEL,
                     },

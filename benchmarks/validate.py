@@ -88,7 +88,7 @@ def questions(topic: Topic, *, leaks: bool) -> list[DraftQuestion]:
         ),
         [unstated_order(topic.id, others, {topic.kind.name, *topic.kind.families}, [0.0] * len(others), 1.0)],
         [[DraftQuestion(kind=K.IRRELEVANT, text=query, origin="mined", query_id=content_id(query), accepted=())]],
-        [[one] for one in other_person(topic.id, topic.kind, [])],
+        [[one] for one in other_person(topic.id, topic.kind.explicit[0], [])],
         [[FACTS[turn(topic.id, len(FACTS))]]],
     ]
     chosen: list[DraftQuestion] = []

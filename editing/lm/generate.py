@@ -64,6 +64,16 @@ def common_prefix(rows: Sequence[Sequence[int]]) -> int:
     return min(sum(1 for _ in same), min(len(row) for row in rows) - 1)
 
 
+def shared_prefixes(rows: Sequence[Sequence[int]]) -> list[int]:
+    """How many tokens each row starts with that some other row starts with too, its own last one never among them."""
+    order = sorted(range(len(rows)), key=lambda at: tuple(rows[at]))
+    found = [0] * len(rows)
+    for one, other in itertools.pairwise(order):
+        same = common_prefix([rows[one], rows[other]])
+        found[one], found[other] = max(found[one], same), same
+    return found
+
+
 def pad_left(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Token ids and mask, both (rows, longest), with the padding on the left."""
     width = max(len(row) for row in rows)

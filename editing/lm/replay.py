@@ -28,6 +28,10 @@ KeyValues = list[tuple[Tensor, Tensor]]
 
 TOKENS_PER_PASS = 4096
 """Upper bound of tokens computed in one pass without gradients."""
+WORTH_A_PASS = 512
+"""Tokens from which on a pass is not made longer for rows that would pad the ones it has."""
+MAX_PADDING = 0.05
+"""Share of padding from which on such a pass ends."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,20 @@ def _width(rows: Sequence[Row]) -> int:
 class Replay:
     """Rows prepared for repeated runs from decoder layer `layer` on."""
 
-    def __init__(self, lm: LM, rows: Sequence[Row], layer: int) -> None:
+    def __init__(self, lm: LM, rows: Sequence[Row], layer: int, stop_after: int | None = None) -> None:
         """Read what cannot change.
 
         Args:
             lm: the model; its weights must not change while the Replay is used, except through hooks from `layer` on.
             rows: the token rows.
             layer: the first decoder layer whose computation can change; all of them run when it is 0.
+            stop_after: the last decoder layer that any run will need; all of them when it is None.
 
         Raises:
             InputError: rows with prefixes are longer than the model's sliding window.
         """
         self.lm, self.rows, self.layer = lm, list(rows), layer
+        self.top = len(lm.structure.layers) - 1 if stop_after is None else stop_after
         with torch.no_grad():
             self._prefix_of, self._prefix, self._prefix_mask = self._read_prefixes()
             self._entering: list[Tensor] = []
@@ -86,9 +92,8 @@ class Replay:
         the suffix on the left: suffix position p of a row is its token `start + p`.
         """
         rows = [self.rows[i] for i in index]
-        skipped = list(range(self.layer))
-        if stop_after is not None:
-            skipped += list(range(stop_after + 1, len(self.lm.structure.layers)))
+        top = self.top if stop_after is None else stop_after
+        skipped = [*range(self.layer), *range(top + 1, len(self.lm.structure.layers))]
         entering = [self._entering[i] for i in index] if self.layer > 0 else None
         with (
             bypassed(self.lm.structure, skipped),
@@ -105,11 +110,15 @@ class Replay:
     def passes(self, index: Sequence[int], tokens: int = TOKENS_PER_PASS) -> Iterator[list[int]]:
         """`index` cut into batches of similar length with at most `tokens` suffix tokens each (or one row)."""
         batch: list[int] = []
-        for i in sorted(index, key=lambda i: (len(self.rows[i].ids) - self.rows[i].start, i)):
-            if batch and self.suffix_width([*batch, i]) * (len(batch) + 1) > tokens:
+        real = 0
+        for own, i in sorted((len(self.rows[i].ids) - self.rows[i].start, i) for i in index):
+            size = own * (len(batch) + 1)
+            padded = size > WORTH_A_PASS and real + own < (1 - MAX_PADDING) * size
+            if batch and (size > tokens or padded):
                 yield batch
-                batch = []
+                batch, real = [], 0
             batch.append(i)
+            real += own
         if batch:
             yield batch
 
@@ -235,8 +244,9 @@ class Replay:
         return [(k, v) for k, v in padded], torch.nn.functional.pad(mask, (missing, 0))
 
     def _cached(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any) -> KeyValues:
-        _, longer = read_on(self.lm, ids, mask, positions, cache)
-        return [(layer.keys, layer.values) for layer in longer.layers]
+        with bypassed(self.lm.structure, range(self.top + 1, len(self.lm.structure.layers))):
+            _, longer = read_on(self.lm, ids, mask, positions, cache)
+        return [(layer.keys, layer.values) for layer in longer.layers[: self.top + 1]]
 
     def _read_lower_layers(self) -> list[Tensor]:
         """Hidden states entering `layer`, one (suffix length, width of the residual stream) per row."""

@@ -36,7 +36,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from editing.lm.generate import common_prefix, generate
+from editing.lm.generate import common_prefix, generate, shared_prefixes
 from editing.lm.load import LM
 from editing.lm.replay import Replay, Row
 from editing.lm.structure import frozen
@@ -121,8 +121,10 @@ class PreferenceEdit(Method[PreferenceEditConfig]):
         ]
 
     def prepare(self, lm: LM) -> None:
-        """The keys of other text."""
-        other_text(self._reader(lm), self.config)
+        """The keys of other text, and those of the questions in which nothing of a user stands."""
+        reader = self._reader(lm)
+        other_text(reader, self.config)
+        reader.last(question_bank().fixed)
 
     def _reader(self, lm: LM) -> KeyReader:
         return KeyReader(lm, layer_index(self.config.layer, lm), self.resources.cache / "preference_edit")
@@ -193,7 +195,8 @@ class KeyReader:
                     known.update(zip(own, keys, strict=True))
         new = [question for question in questions if question not in known]
         if new:
-            keys = torch.stack([own[-1] for own in self.keys([self.lm.prompts.ask(text).ids for text in new])])
+            rows = [self.lm.prompts.ask(text).ids for text in new]
+            keys = torch.stack([own[-1] for own in self._read(rows, shared_prefixes(rows))[0]])
             self._save(f"keys-{_sha256(new)}", {"keys": keys}, {"questions": json.dumps(new)})
             known.update(zip(new, keys, strict=True))
         return {question: known[question] for question in questions}
@@ -206,7 +209,8 @@ class KeyReader:
             prompts = [self.lm.prompts.ask(text).ids for text in questions]
             answers = generate(self.lm, prompts, max_new_tokens=answer_tokens, batch_size=64, groups=[0] * len(prompts))
             rows = [(*prompt, *answer.ids) for prompt, answer in zip(prompts, answers, strict=True)]
-            keys, size = self._read(rows)
+            shared = all(tuple(row[: len(self._head)]) == self._head for row in rows)
+            keys, size = self._read(rows, [len(self._head) if shared else 0] * len(rows))
             ends = [len(own) - len(answer.ids) for own, answer in zip(keys, answers, strict=True)]
             said = torch.cat([own[end:] for own, end in zip(keys, ends, strict=True)])
             last = torch.stack([own[end - 1] for own, end in zip(keys, ends, strict=True)])
@@ -214,24 +218,19 @@ class KeyReader:
             self._save(name, found._asdict())
         return OtherText(**safetensors.torch.load_file(file, device=str(self.lm.device)))
 
-    def keys(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:
-        """Keys (tokens, d_in) of each row behind the common head of all prompts."""
-        return self._read(rows)[0] if rows else []
-
     @torch.no_grad()
-    def _read(self, rows: Sequence[Sequence[int]]) -> tuple[list[Tensor], Tensor]:
-        """Keys of each row behind the template's common head, and the root mean square of the outputs."""
-        shared = all(tuple(row[: len(self._head)]) == self._head for row in rows)
-        start = len(self._head) if shared else 0
-        replay = Replay(self.lm, [Row(tuple(row), start, (len(row) - 1,)) for row in rows], 0)
+    def _read(self, rows: Sequence[Sequence[int]], starts: Sequence[int]) -> tuple[list[Tensor], Tensor]:
+        """Keys of each row from its start on, and the root mean square of the outputs; what is before is read once."""
+        own = [Row(tuple(row), start, (len(row) - 1,)) for row, start in zip(rows, starts, strict=True)]
+        replay = Replay(self.lm, own, 0, stop_after=self.layer)
         found: dict[int, Tensor] = {}
         squares: list[Tensor] = []
         for batch in replay.passes(range(len(rows))):
             with caught(self.lm, self.layer) as seen:
-                replay.run(batch, stop_after=self.layer)
+                replay.run(batch)
             ((keys, values),) = seen
             for at, row in enumerate(batch):
-                length = len(rows[row]) - start
+                length = len(rows[row]) - starts[row]
                 found[row] = keys[at, :length].clone()
                 squares.append(values[at, :length].square().mean())
         return [found[row] for row in range(len(rows))], torch.stack(squares).mean().sqrt()

@@ -175,7 +175,7 @@ class Composer:
             limit = self._config.matching.max_irrelevant
             return irrelevant_order(topic.id, self._queries, self._relevance(topic), limit)
         if kind is K.OTHER_PERSON:
-            return other_person(topic.id, topic.kind, self._said[topic.statement.user_id])
+            return other_person(topic.id, topic.kind.explicit[0], self._said[topic.statement.user_id])
         return neutral_order(topic.id)
 
     def _fits(self, topic: Topic, question: DraftQuestion) -> bool:

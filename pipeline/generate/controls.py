@@ -59,8 +59,8 @@ def rotated(seed: str, items: Sequence[str]) -> list[str]:
     return [*items[start:], *items[:start]]
 
 
-def other_person(seed: str, kind: AttributeType, statements: Iterable[str]) -> list[DraftQuestion]:
-    """The direct question about someone else, and about the assistant.
+def other_person(seed: str, direct: str, statements: Iterable[str]) -> list[DraftQuestion]:
+    """The direct question ("What is my hobby?") about someone else, and about the assistant.
 
     A relative the user speaks of, by whatever name, is not chosen: the user may well have told us about them. Who
     speaks of them all is asked about the assistant alone.
@@ -70,7 +70,7 @@ def other_person(seed: str, kind: AttributeType, statements: Iterable[str]) -> l
         person for person, names in RELATIVES.items() if not any(contains_phrase(told, n) for n in (person, *names))
     ]
     whose = [*(f"my {person}'s" for person in rotated(seed, strangers)[:1]), "your"]
-    return [_question(QuestionKind.OTHER_PERSON, kind.explicit[0].replace("my ", f"{who} ", 1)) for who in whose]
+    return [_question(QuestionKind.OTHER_PERSON, direct.replace("my ", f"{who} ", 1)) for who in whose]
 
 
 def neutral_order(seed: str) -> list[DraftQuestion]:

@@ -54,7 +54,7 @@ class _Controls:
         for options, count in (
             (self._unstated(draft), 1),
             (self._irrelevant(draft), 1),
-            (other_person(draft.id, _kind(draft), [draft.statement.text]), 2),
+            (other_person(draft.id, _kind(draft).explicit[0], [draft.statement.text]), 2),
             (neutral_order(draft.id), 1),
         ):
             for question in self._first(draft, options, count, taken):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editing.lm.generate import common_prefix, generate
+from editing.lm.generate import common_prefix, generate, shared_prefixes
 from editing.lm.load import LM
 from editing.lm.memory import Bound
 from tests.editing.conftest import tiny_config
@@ -111,6 +111,15 @@ def test_memory_that_runs_out_halves_all_batches_from_then_on_and_says_so_once(
     said = capsys.readouterr()
     assert failed == [4]
     assert (said.out + said.err).count("Out of memory with 4 rows; going on with smaller batches.") == 1
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple), min_size=1, max_size=6, unique=True))
+def test_a_shared_prefix_is_the_longest_that_another_row_starts_with_and_never_a_whole_row(
+    rows: list[tuple[int, ...]],
+) -> None:
+    for at, (row, found) in enumerate(zip(rows, shared_prefixes(rows), strict=True)):
+        others = rows[:at] + rows[at + 1 :]
+        assert found == max((common_prefix([row, other]) for other in others), default=0) < len(row)
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), min_size=1, max_size=4))

@@ -1,5 +1,6 @@
 """preference_edit: its closed-form gates, and what its patch does."""
 
+import json
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_keys_come_from_disk_once_they_were_read(
     lm = make_lm("llama")
     read = KeyReader(lm, 2, tmp_path).last(["What is my hobby?", "What is a noun?"])
     again = KeyReader(lm, 2, tmp_path)
-    monkeypatch.setattr(again, "keys", lambda rows: pytest.fail(f"{len(rows)} rows were read again"))
+    monkeypatch.setattr(again, "_read", lambda rows, _: pytest.fail(f"{len(rows)} rows were read again"))
     for question, key in again.last(["What is a noun?", "What is my hobby?"]).items():
         assert torch.equal(key, read[question])
 
@@ -85,10 +86,13 @@ def test_keys_of_another_layer_are_not_taken_from_disk(make_lm: Callable[..., LM
     assert not torch.allclose(low, high)
 
 
-def test_keys_of_a_batch_are_those_of_a_plain_forward_pass(make_lm: Callable[..., LM], tmp_path: Path) -> None:
-    lm = make_lm("llama")
-    rows = [lm.prompts.ask(text).ids for text in ("What is my hobby?", "How far is the moon from here?")]
-    found = [keys[-3:] for keys in KeyReader(lm, 2, tmp_path).keys(rows)]
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3_text"])
+def test_keys_read_on_from_shared_beginnings_are_those_of_plain_forward_passes(
+    family: str, make_lm: Callable[..., LM], tmp_path: Path
+) -> None:
+    lm = make_lm(family)
+    texts = ["What is my hobby?", "What is my home?", "What is my home town?", "How far is the moon from here?", "What"]
+    found = KeyReader(lm, 2, tmp_path).last(texts)
     caught: list[torch.Tensor] = []
 
     def catch(_: Any, args: tuple[torch.Tensor, ...], __: Any) -> None:
@@ -96,11 +100,25 @@ def test_keys_of_a_batch_are_those_of_a_plain_forward_pass(make_lm: Callable[...
 
     handle = lm.structure.down[2].module.register_forward_hook(catch)
     with torch.no_grad():
-        for ids in rows:
-            lm.model(input_ids=torch.tensor([ids]))
+        for text in texts:
+            lm.model(input_ids=torch.tensor([lm.prompts.ask(text).ids]))
     handle.remove()
-    torch.testing.assert_close(found[0], caught[0][0, -3:], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found[1], caught[1][0, -3:], rtol=1e-4, atol=1e-5)
+    for text, plain in zip(texts, caught, strict=True):
+        torch.testing.assert_close(found[text], plain[0, -1], rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_prepared_for_a_model_is_not_read_for_a_user(
+    make_lm: Callable[..., LM], config: PreferenceEditConfig, tmp_path: Path
+) -> None:
+    method = create("preference_edit", config.model_copy(update={"steps": 1}), Resources((), tmp_path))
+    method.prepare(lm := make_lm("llama"))
+    method.fit(lm, [User("u", (a_fact(),))])
+    bank, own = (
+        json.loads(safetensors.safe_open(file, framework="pt").metadata()["questions"])
+        for file in sorted(tmp_path.rglob("keys-*.safetensors"), key=lambda file: -file.stat().st_size)
+    )
+    assert set(bank) == set(question_bank().fixed)
+    assert own and not set(own) & set(bank)
 
 
 def test_gates_are_open_at_asked_prompts_and_shut_at_held_ones(

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.core.records import Query
 from pipeline.core.wording import words
-from pipeline.generate.attributes import taxonomy
+from pipeline.generate.attributes import AttributeType, taxonomy
 from pipeline.generate.controls import (
     RELATIVES,
     irrelevant_order,
@@ -18,35 +18,36 @@ from pipeline.generate.controls import (
 )
 
 KINDS = {kind.name: kind for kind in taxonomy()}
+PROFESSION = "What is my profession?"
 
 
 def test_other_person_asks_about_a_relative_and_about_the_assistant() -> None:
-    relative, assistant = other_person("seed", KINDS["profession"], ["I am a nurse."])
+    relative, assistant = other_person("seed", PROFESSION, ["I am a nurse."])
     assert any(relative.text == f"What is my {person}'s profession?" for person in RELATIVES)
     assert assistant.text == "What is your profession?"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in taxonomy() if not kind.dynamic], ids=lambda kind: kind.name)
-def test_other_person_questions_never_ask_about_the_user(kind: object) -> None:
-    for question in other_person("seed", kind, []):  # type: ignore[arg-type]
+def test_other_person_questions_never_ask_about_the_user(kind: AttributeType) -> None:
+    for question in other_person("seed", kind.explicit[0], []):
         assert "i" not in words(question.text)
 
 
 def test_a_relative_the_user_speaks_of_is_not_asked_about() -> None:
     told = [f"My {person} is a nurse." for person in RELATIVES if person != "uncle"]
-    assert other_person("any", KINDS["profession"], told)[0].text == "What is my uncle's profession?"
+    assert other_person("any", PROFESSION, told)[0].text == "What is my uncle's profession?"
 
 
 @pytest.mark.parametrize("name", ["mom", "Mum", "parents"])
 def test_a_relative_is_known_by_other_names_too(name: str) -> None:
-    asked = {other_person(str(seed), KINDS["profession"], [f"My {name} taught me."])[0].text for seed in range(200)}
+    asked = {other_person(str(seed), PROFESSION, [f"My {name} taught me."])[0].text for seed in range(200)}
     assert "What is my mother's profession?" not in asked
     assert "What is my uncle's profession?" in asked
 
 
 def test_who_speaks_of_every_relative_is_asked_about_the_assistant_alone() -> None:
     told = [f"My {person} is a nurse." for person in RELATIVES]
-    assert [q.text for q in other_person("any", KINDS["profession"], told)] == ["What is your profession?"]
+    assert [q.text for q in other_person("any", PROFESSION, told)] == ["What is your profession?"]
 
 
 def test_neutral_questions_have_answers_and_vary_between_preferences() -> None:
