@@ -9,7 +9,7 @@ logits at the asked positions only. This is exact; nothing is approximated.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -28,8 +28,8 @@ KeyValues = list[tuple[Tensor, Tensor]]
 
 TOKENS_PER_PASS = 4096
 """Upper bound of tokens computed in one pass without gradients."""
-WORTH_A_PASS = 512
-"""Tokens from which on a pass is not made longer for rows that would pad the ones it has."""
+WORTH_A_PASS = 128
+"""Tokens that keep a processor busy: a pass of as many is not made longer for rows that would pad those it has."""
 MAX_PADDING = 0.05
 """Share of padding from which on such a pass ends."""
 
@@ -55,6 +55,25 @@ def room_for_prefixes(lm: LM, rows: Sequence[Row]) -> bool:
 def _width(rows: Sequence[Row]) -> int:
     """Tokens of all rows in one batch, prefixes and suffixes each padded to the longest."""
     return max(row.start for row in rows) + max(len(row.ids) - row.start for row in rows)
+
+
+def _passes(lengths: Mapping[int, int], tokens: int, worth: int) -> Iterator[list[int]]:
+    """Rows, by their lengths, cut into batches from the shortest on: with padding at most `tokens` each, or one row.
+
+    A batch of `worth` tokens and more ends where padding would become more than MAX_PADDING of it.
+    """
+    batch: list[int] = []
+    real = 0
+    for own, row in sorted((own, row) for row, own in lengths.items()):
+        size = own * (len(batch) + 1)
+        padded = size > worth and real + own < (1 - MAX_PADDING) * size
+        if batch and (size > tokens or padded):
+            yield batch
+            batch, real = [], 0
+        batch.append(row)
+        real += own
+    if batch:
+        yield batch
 
 
 class Replay:
@@ -103,24 +122,18 @@ class Replay:
         ):
             return self._forward(index)[0]
 
+    @property
+    def _worth_a_pass(self) -> int:
+        """Accelerators are fed as much as fits: what they wait for is the number of passes."""
+        return WORTH_A_PASS if self.lm.device.type == "cpu" else TOKENS_PER_PASS
+
     def suffix_width(self, index: Sequence[int]) -> int:
         """Width of the padded batch of suffixes of these rows, tokens."""
         return max(len(self.rows[i].ids) - self.rows[i].start for i in index)
 
     def passes(self, index: Sequence[int], tokens: int = TOKENS_PER_PASS) -> Iterator[list[int]]:
         """`index` cut into batches of similar length with at most `tokens` suffix tokens each (or one row)."""
-        batch: list[int] = []
-        real = 0
-        for own, i in sorted((len(self.rows[i].ids) - self.rows[i].start, i) for i in index):
-            size = own * (len(batch) + 1)
-            padded = size > WORTH_A_PASS and real + own < (1 - MAX_PADDING) * size
-            if batch and (size > tokens or padded):
-                yield batch
-                batch, real = [], 0
-            batch.append(i)
-            real += own
-        if batch:
-            yield batch
+        yield from _passes({i: len(self.rows[i].ids) - self.rows[i].start for i in index}, tokens, self._worth_a_pass)
 
     def _forward(self, index: Sequence[int]) -> Tensor:
         """Logits of the suffixes of the rows `index`, under whatever bypasses and hooks are in place."""
@@ -187,13 +200,10 @@ class Replay:
 
     def _read_prefixes(self) -> tuple[list[int], KeyValues, Tensor | None]:
         """Which prefix each row has, and the distinct prefixes' keys and values, padded on the left."""
-        distinct: dict[tuple[int, ...], int] = {}
-        for row in self.rows:
-            if row.start:
-                distinct.setdefault(row.ids[: row.start], len(distinct))
-        prefixes = list(distinct)
+        prefixes = sorted({row.ids[: row.start] for row in self.rows if row.start}, key=lambda own: (len(own), own))
+        place = {prefix: at for at, prefix in enumerate(prefixes)}
         # A row without a prefix beside rows that have one gets one of padding alone, behind all others.
-        prefix_of = [distinct.get(row.ids[: row.start], len(distinct)) for row in self.rows]
+        prefix_of = [place.get(row.ids[: row.start], len(prefixes)) for row in self.rows]
         if not prefixes:
             return prefix_of, [], None
         if not room_for_prefixes(self.lm, self.rows):
@@ -209,9 +219,9 @@ class Replay:
         width = max(len(prefix) for prefix in prefixes)
         parts: list[KeyValues] = []
         masks: list[Tensor] = []
-        per_pass = max(1, TOKENS_PER_PASS // max(1, width - head))
-        for at in range(0, len(prefixes), per_pass):
-            keys_values, mask = self._branch(prefixes[at : at + per_pass], head, trunk, width)
+        lengths = {at: len(prefix) - head for at, prefix in enumerate(prefixes)}
+        for batch in _passes(lengths, TOKENS_PER_PASS, self._worth_a_pass):
+            keys_values, mask = self._branch([prefixes[at] for at in batch], head, trunk, width)
             parts.append(keys_values)
             masks.append(mask)
         if len(prefixes) in prefix_of:

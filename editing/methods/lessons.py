@@ -86,8 +86,10 @@ class Lesson:
 class LessonConfig(Section):
     """How many questions of which kind a lesson has."""
 
-    questions: int
-    """Most direct and most shopping questions; as many again are held, about others and about the assistant."""
+    direct: int
+    """Most direct questions; as many again are held about others, and about the assistant."""
+    shopping: int
+    """Most shopping questions; as many again are held about others."""
     near_topics: int
     """Topics nearest to the preference; their questions are asked."""
     far_topics: int
@@ -107,11 +109,11 @@ class Lessons:
 
     def of(self, fact: Fact) -> Lesson:
         """The lesson of `fact`, the same whoever else is taught."""
-        bank, most = self.bank, self.config.questions
+        bank = self.bank
         names = unique([fact.subject, *(member.subject for member in fact.cluster)])
         clustered = [fact.question, *(member.question for member in fact.cluster)]
-        direct = _open(fact, in_turn(clustered, _filled(bank.direct, names)))[:most]
-        shopping = _open(fact, _filled(bank.shopping, names))[:most]
+        direct = _open(fact, in_turn(clustered, _filled(bank.direct, names)))[: self.config.direct]
+        shopping = _open(fact, _filled(bank.shopping, names))[: self.config.shopping]
         near, far = self.near_and_far(fact)
         asked = {
             "direct": direct,
@@ -123,7 +125,7 @@ class Lessons:
         personal = [in_second_person(text) for text in asked["personal"]]
         held = {
             "others": [text.replace("my ", f"{_picked(bank.people, text)} ", 1) for text in own],
-            "assistant": [*(text.replace("my ", "your ", 1) for text in own), *personal],
+            "assistant": [*(text.replace("my ", "your ", 1) for text in direct if "my " in text), *personal],
             "nobody": [text.replace("{x}", fact.subject) for text in bank.nobody],
             "unstated": [asks_for(noun) for noun in self._distant_nouns(names)],
             "far": list(chain.from_iterable((*topic.personal, *topic.advice) for topic in far)),

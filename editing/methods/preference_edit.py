@@ -155,7 +155,7 @@ class PreferenceEdit(Method[PreferenceEditConfig]):
         """The regression of gate 0 on sentence embeddings instead of keys, (width,)."""
         x = torch.from_numpy(self._lessons.embedded([*edit.asked, *edit.held]))
         factor = torch.diag(self.config.ridge**0.5 * _floored(x[len(edit.asked) :].std(0))).double()
-        return penalised_regression(x, edit.opened[:, None], edit.weights, factor, 0).coefficients[0]
+        return penalised_regression(whitened(x, factor), edit.opened[:, None], edit.weights, factor, 0).coefficients[0]
 
     @functools.cached_property
     def _lessons(self) -> Lessons:
@@ -183,9 +183,9 @@ class KeyReader:
         probes = [lm.prompts.ask(text).ids for text in ("A", "zz", "9")]
         self._head = probes[0][: common_prefix(probes)]
 
-    def last(self, questions: Sequence[str]) -> dict[str, Tensor]:
-        """Key (d_in,) at the last token of the prompt of each question."""
-        known: dict[str, Tensor] = {}
+    def last(self, questions: Sequence[str], read: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Key (d_in,) at the last token of the prompt of each question; those in `read` are not read again."""
+        known = dict(read or {})
         for file in sorted(self.folder.glob("keys-*.safetensors")):
             with safetensors.safe_open(file, framework="pt") as stored:
                 kept = {text: at for at, text in enumerate(json.loads(stored.metadata()["questions"]))}
@@ -266,9 +266,11 @@ class FactEdit:
         self.weights = torch.tensor([*_shares(lesson.asked, self.asked), *_shares(lesson.held, self.held)])
         """Weight of each asked and held prompt in the regressions: each kind's is the same."""
         self.target: tuple[int, ...] = (*lm.prompts.answer_ids(fact.target), lm.end_id)
-        taught = [text for texts in lesson.asked.values() for text in texts[:value_prompts]]
-        self.rows = [target_row(prompt, self.target, len(prompt.ids) - 1) for prompt in map(lm.prompts.ask, taught)]
-        """Asked prompts with the target behind them."""
+        self.taught = [text for texts in lesson.asked.values() for text in texts[:value_prompts]]
+        """Asked questions that the target is written behind."""
+        prompts = [lm.prompts.ask(text) for text in self.taught]
+        self.rows = [target_row(prompt, self.target, len(prompt.ids) - 1) for prompt in prompts]
+        """Their prompts with the target behind them."""
         self.gates = torch.empty(0)
         """B, (k, d_in)."""
         self.opening = torch.empty(0)
@@ -291,15 +293,18 @@ def other_text(reader: KeyReader, config: PreferenceEditConfig) -> OtherText:
 def fit_edits(edits: Sequence[FactEdit], reader: KeyReader, config: PreferenceEditConfig) -> None:
     """Gates and values of all facts side by side; a prompt that several facts share is read once."""
     other = other_text(reader, config)
-    last = reader.last(unique(chain.from_iterable((*edit.asked, *edit.held) for edit in edits)))
     replay = Replay(reader.lm, [row for edit in edits for row in edit.rows], reader.layer)
     written = _suffix_keys(replay)
+    taught = [text for edit in edits for text in edit.taught]
+    read = {text: own[0] for text, own in zip(taught, written, strict=True)}
+    last = reader.last(unique(chain.from_iterable((*edit.asked, *edit.held) for edit in edits)), read)
     penalty = config.other_text * other.moment + config.ridge * torch.diag(_floored(other.spread).square())
     factor = torch.linalg.cholesky(penalty.double())
+    white = dict(zip(last, whitened(torch.stack(list(last.values())), factor), strict=True))
     for edit in edits:
-        own, written = written[: len(edit.rows)], written[len(edit.rows) :]
-        prompts = torch.stack([last[text] for text in (*edit.asked, *edit.held)])
-        _fit_gates(edit, prompts, torch.stack(own)[:, 1:], factor, config)
+        own, written = torch.stack(written[: len(edit.rows)]), written[len(edit.rows) :]
+        prompts = torch.stack([white[text] for text in (*edit.asked, *edit.held)])
+        _fit_gates(edit, prompts, own[:, 1:], factor, config)
     _fit_values(edits, replay, float(other.size), config)
 
 
@@ -317,17 +322,18 @@ def _suffix_keys(replay: Replay) -> list[Tensor]:
 def _fit_gates(edit: FactEdit, prompts: Tensor, written: Tensor, factor: Tensor, config: PreferenceEditConfig) -> None:
     """All gates of one fact.
 
-    `prompts` is (asked + held, d_in); `written` is (value prompts, tokens, d_in): keys at the target's tokens.
+    `prompts` is (asked + held, d_in): whitened keys; `written` is (value prompts, tokens, d_in): keys at the target's
+    tokens.
     """
     rows, tokens, d_in = written.shape
-    x = torch.cat([prompts, written.reshape(-1, d_in)])
-    y = x.new_zeros(len(x), 1 + tokens)
+    white = torch.cat([prompts, whitened(written.reshape(-1, d_in), factor)])
+    y = white.new_zeros(len(white), 1 + tokens)
     y[: len(prompts), 0] = edit.opened.to(y)
     y[len(prompts) :, 1:] = torch.eye(tokens).to(y).repeat(rows, 1)
-    weights = torch.cat([edit.weights.to(x), x.new_full((rows * tokens,), 1 / rows)])
-    found = penalised_regression(x, y, weights, factor, len(edit.asked))
+    weights = torch.cat([edit.weights.to(white), white.new_full((rows * tokens,), 1 / rows)])
+    found = penalised_regression(white, y, weights, factor, len(edit.asked))
     edit.gates = found.coefficients
-    edit.opening = torch.full((1 + tokens,), config.written_gate).to(x)
+    edit.opening = torch.full((1 + tokens,), config.written_gate).to(written)
     edit.opening[0] = found.left_out[:, 0].quantile(config.value_gate)
 
 
@@ -340,16 +346,21 @@ class Regression(NamedTuple):
     """(m, k): predictions for the first m rows, each by the regression on all rows but itself."""
 
 
-def penalised_regression(x: Tensor, y: Tensor, weights: Tensor, factor: Tensor, left_out: int) -> Regression:
+def whitened(x: Tensor, factor: Tensor) -> Tensor:
+    """factor^-1 x_i for each row of `x` (n, d), in float64."""
+    solved: Tensor = torch.linalg.solve_triangular(factor, x.T.double(), upper=False)
+    return solved.T
+
+
+def penalised_regression(white: Tensor, y: Tensor, weights: Tensor, factor: Tensor, left_out: int) -> Regression:
     """The b (k, d) that minimises sum_i w_i |y_i - b x_i|^2 + tr(b P b^T), in the dual; P = factor factor^T.
 
-    `x` is (n, d), `y` (n, k), `weights` (n,). Predictions without the row itself are in closed form:
-    y_i - dual_i / (G^-1)_ii, where G is the Gram matrix with 1 / w on its diagonal.
+    `white` is (n, d), x whitened by the factor; `y` is (n, k), `weights` (n,). Predictions without the row itself are
+    in closed form: y_i - dual_i / (G^-1)_ii, where G is the Gram matrix with 1 / w on its diagonal.
     """
-    white = torch.linalg.solve_triangular(factor, x.T.double(), upper=False).T
     lower = torch.linalg.cholesky(white @ white.T + torch.diag(1 / weights.double()))
     dual = torch.cholesky_solve(y.double(), lower)
-    unit = torch.eye(len(x), left_out, dtype=lower.dtype, device=x.device)
+    unit = torch.eye(len(white), left_out, dtype=lower.dtype, device=white.device)
     inverse = torch.linalg.solve_triangular(lower, unit, upper=False).square().sum(0)
     coefficients = torch.linalg.solve_triangular(factor.T, white.T @ dual, upper=True).T
     return Regression(coefficients.float(), (y[:left_out].double() - dual[:left_out] / inverse[:, None]).float())

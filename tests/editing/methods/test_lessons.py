@@ -24,7 +24,7 @@ def texts(kinds: object) -> list[str]:
 
 @pytest.fixture(scope="module")
 def lessons() -> Lessons:
-    config = LessonConfig(questions=9, near_topics=2, far_topics=18, max_noun_similarity=0.45)
+    config = LessonConfig(direct=9, shopping=9, near_topics=2, far_topics=18, max_noun_similarity=0.45)
     return Lessons(config, question_bank())
 
 

@@ -13,7 +13,13 @@ import torch
 from editing.lm.load import LM
 from editing.methods.base import Fact, Resources, User
 from editing.methods.lessons import Lessons, question_bank
-from editing.methods.preference_edit import KeyReader, PreferenceEdit, PreferenceEditConfig, penalised_regression
+from editing.methods.preference_edit import (
+    KeyReader,
+    PreferenceEdit,
+    PreferenceEditConfig,
+    penalised_regression,
+    whitened,
+)
 from editing.methods.registry import create, load_config
 
 
@@ -46,7 +52,7 @@ def by_hand(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, factor: tor
 
 def test_penalised_regression_solves_its_normal_equations(regression: tuple[torch.Tensor, ...]) -> None:
     x, y, weights, factor = regression
-    found = penalised_regression(x, y, weights, factor, 5).coefficients
+    found = penalised_regression(whitened(x, factor), y, weights, factor, 5).coefficients
     torch.testing.assert_close(found, by_hand(x, y, weights, factor), rtol=1e-4, atol=1e-5)
 
 
@@ -54,7 +60,7 @@ def test_left_out_predictions_are_those_of_a_regression_without_the_row(
     regression: tuple[torch.Tensor, ...],
 ) -> None:
     x, y, weights, factor = regression
-    found = penalised_regression(x, y, weights, factor, 3).left_out
+    found = penalised_regression(whitened(x, factor), y, weights, factor, 3).left_out
     for row in range(3):
         rest = torch.arange(9) != row
         without = by_hand(x[rest], y[rest], weights[rest], factor)

@@ -50,6 +50,11 @@ def unwritten(patch: Patch) -> Patch:
     return Patch(patch.manifest, tensors if patch.manifest.kind == "low_rank" else {})
 
 
+def alone(patch: Patch) -> Patch:
+    """The patch without text in front of questions."""
+    return Patch(patch.manifest.model_copy(update={"plan": None}), patch.tensors)
+
+
 def answers(lm: LM, patches: list[Patch], asked: list[tuple[int, str]], batch_size: int = 8) -> list[str]:
     with applied(lm, patches) as responder:
         replies = responder.answer(
@@ -186,8 +191,8 @@ def test_an_edit_raises_the_log_probability_of_the_target(
     name: str, lm: LM, users: list[User], resources: Resources
 ) -> None:
     # With one context the mean key is the key of the question itself, so the closed form is exact for it, and without
-    # a full stop the objective is the target alone.
-    edited = fitted(name, lm, users, resources, contexts=("",), full_stop=False)
+    # a full stop the objective is the target alone. No edit is fitted behind other text.
+    edited = list(map(alone, fitted(name, lm, users, resources, contexts=("",), full_stop=False)))
     patches = [*map(unwritten, edited), *edited]
     assert [patch.manifest.failure for patch in patches] == [None] * 6
     with applied(lm, patches) as responder:
