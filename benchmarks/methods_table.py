@@ -251,7 +251,8 @@ def margins(runs: Mapping[str, Path], judge: JudgeConfig) -> dict[str, dict[str,
 def claims(bench: Bench, runs: Mapping[str, Path], judge: JudgeConfig, former: Mapping[str, Any]) -> list[Claim]:
     """Headline, specificity and recall of preference_edit, its margin over the best baseline, and the whole table.
 
-    `former` is the `extra` of an earlier result: its rows with today's keys stand in for methods without a run.
+    `former` is the `extra` of an earlier result: its rows with today's keys stand in for methods without a run, and its
+    differences to them where preference_edit's own key is today's.
     """
     kept = {
         method: row
@@ -259,7 +260,8 @@ def claims(bench: Bench, runs: Mapping[str, Path], judge: JudgeConfig, former: M
         if method in METHODS and method not in runs and row.get("key") == bench.key(method)
     }
     table = {**kept, **{method: row_of(run, bench.dataset) for method, run in runs.items()}}
-    earlier = {method: found for method, found in former.get("margins", {}).items() if method in kept}
+    same = former.get("table", {}).get(OURS, {}).get("key") == bench.key(OURS)
+    earlier = {method: found for method, found in former.get("margins", {}).items() if method in kept and same}
     differences = {**earlier, **margins(runs, judge)}
     scores = json.loads((runs[OURS] / "scores.json").read_text(encoding="utf-8"))["judges"][JUDGE]
     note = f"test records of the published UPQA, {bench.model}, judge {JUDGE}"
@@ -269,7 +271,7 @@ def claims(bench: Bench, runs: Mapping[str, Path], judge: JudgeConfig, former: M
         Claim(f"{prefix}.{OURS}_{name}", e["value"], "share", e["low"], e["high"], n, note)
         for name, e in ((name, scores[name]) for name in ("headline", "specificity", "recall"))
     ]
-    baselines = [method for method in BASELINES if method in table]
+    baselines = [method for method in BASELINES if method in differences]
     best = max(baselines, key=lambda method: table[method][JUDGE]["headline"])
     least = differences[best][JUDGE]
     return [
