@@ -10,7 +10,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -93,8 +93,8 @@ def table(wanted: Sequence[str]) -> str:
         lines.append(
             f"| {row['claim']} | {row['value']:.4g} {row['unit']} | {span} | {row['n']} | `{row['command']}` |"
         )
-    stamps = sorted({f"Measured on {row['machine']}, {row['date']}." for row in rows})
-    return "\n".join([*lines, "", *stamps, *(f"Not measured: {name}." for name, own in found.items() if not own)])
+    missing = [f"Not measured: {name}." for name, own in found.items() if not own]
+    return "\n".join([*lines, "", *_stamps(rows), *missing])
 
 
 def methods_table(claim: str) -> str:
@@ -123,7 +123,7 @@ def methods_table(claim: str) -> str:
             str(own["n"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + f"\n\nMeasured on {row['machine']}, {row['date']}, by `{row['command']}`."
+    return "\n".join([*lines, "", *_stamps([row], commands=True)])
 
 
 def cells_table(prefix: str, columns: Sequence[str]) -> str:
@@ -146,8 +146,20 @@ def cells_table(prefix: str, columns: Sequence[str]) -> str:
     # One size for all is said once, below the table.
     same = sizes[0] if len(set(sizes)) == 1 else None
     table = "\n".join("| " + " | ".join(line[:-1] if same else line) + " |" for line in [*head, *lines])
-    stamps = sorted({f"Measured on {row['machine']}, {row['date']}, by `{row['command']}`." for row in rows.values()})
-    return table + "\n\n" + (f"n: {same}. " if same else "") + "\n".join(stamps)
+    return table + "\n\n" + (f"n: {same}. " if same else "") + "\n".join(_stamps(rows.values(), commands=True))
+
+
+def _stamps(rows: Iterable[Mapping[str, Any]], *, commands: bool = False) -> list[str]:
+    """A line a machine: when the rows were measured on it, and by which commands."""
+    of: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        of.setdefault(row["machine"], []).append(row)
+    lines = []
+    for where, own in sorted(of.items()):
+        dates = sorted({row["date"] for row in own})
+        made = ", by " + ", ".join(sorted({f"`{row['command']}`" for row in own})) if commands else ""
+        lines.append(f"Measured on {where}, {', '.join(dates)}{made}.")
+    return lines
 
 
 def _sizes(row: Mapping[str, Any], columns: Sequence[str]) -> str:

@@ -67,3 +67,15 @@ def test_a_table_of_cells_says_once_how_many_stand_behind_it_or_in_each_row_wher
     claims.write("x", "python -m benchmarks.x", [row("b", one=20, hundred=100)], keep_others=True)
     differing = claims.cells_table("x.", ["one", "hundred"])
     assert "(0.25 to 0.75) | 20 |\n" in differing and "| 20 / 100 |\n" in differing and "n: " not in differing
+
+
+def test_a_machine_is_named_once_with_all_its_dates_and_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "RESULTS", tmp_path)
+    monkeypatch.setattr(claims, "machine", lambda: "a machine")
+    for name, command, day in (("a", "one", "2026-01-02"), ("b", "two", "2026-01-01"), ("c", "one", "2026-01-02")):
+        path = claims.write(name, command, [claims.Claim(f"x.{name}", 0.5, "share", 0.2, 0.8, 9, "", {"cells": {}})])
+        path.write_text(json.dumps([{**row, "date": day} for row in json.loads(path.read_text())]))
+    assert claims.cells_table("x.", []).endswith("Measured on a machine, 2026-01-01, 2026-01-02, by `one`, `two`.")
+    assert claims.table(["x."]).endswith("Measured on a machine, 2026-01-01, 2026-01-02.")
