@@ -16,7 +16,7 @@ from editing.lm.load import LM
 from editing.patches.patch import Codebook
 
 RowEdit = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(input (b, t, d_in), output (b, t, d_out), user of each row (b,)) -> edited output."""
+"""(input (b, t, d_in), output (b, t, d_out), user of each row (b,), or of all rows (1,)) -> edited output."""
 
 
 class RowEdits:
@@ -29,7 +29,8 @@ class RowEdits:
 
     def select(self, users: Sequence[int], device: torch.device) -> None:
         """The next forward passes have one row for each of `users`; a single user stands for any number of rows."""
-        self.rows = torch.tensor(list(users), dtype=torch.long, device=device)
+        own = list(users)
+        self.rows = torch.tensor(own[:1] if len(set(own)) == 1 else own, dtype=torch.long, device=device)
 
     @contextlib.contextmanager
     def attached(self, lm: LM) -> Iterator[RowEdits]:
@@ -45,16 +46,25 @@ class RowEdits:
     def _hook(self, edit: RowEdit) -> Any:
         def hook(_: Any, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             assert self.rows is not None, "select() comes before a forward pass"
-            return edit(args[0], output, self.rows.expand(len(output)))
+            return edit(args[0], output, self.rows)
 
         return hook
+
+
+def _of(rows: Tensor) -> Tensor:
+    """Index of each row's tensors among the users'; of one alone where all rows are of one user.
+
+    A copy for each row of what many edits in one model have written would be most of the memory traffic.
+    """
+    return rows[0] if len(rows) == 1 else rows
 
 
 def low_rank(a: Tensor, b: Tensor) -> RowEdit:
     """Row r of user u adds A_u (B_u x_r); `a` is (users, d_out, k), `b` is (users, k, d_in)."""
 
     def edit(x: Tensor, output: Tensor, rows: Tensor) -> Tensor:
-        return output + (x @ b[rows].mT) @ a[rows].mT
+        own = _of(rows)
+        return output + (x @ b[own].mT) @ a[own].mT
 
     return edit
 
@@ -63,7 +73,7 @@ def dense(delta: Tensor) -> RowEdit:
     """Row r of user u adds delta_u x_r; `delta` is (users, d_out, d_in)."""
 
     def edit(x: Tensor, output: Tensor, rows: Tensor) -> Tensor:
-        return output + x @ delta[rows].mT
+        return output + x @ delta[_of(rows)].mT
 
     return edit
 
@@ -84,6 +94,9 @@ def swapped(weights: Sequence[Tensor | None], bias: Tensor | None) -> RowEdit:
     """
 
     def edit(x: Tensor, output: Tensor, rows: Tensor) -> Tensor:
+        if len(rows) == 1:
+            only = weights[int(rows[0])]
+            return output if only is None else torch.nn.functional.linear(x, only, bias)
         found = output.clone()
         for user in torch.unique(rows).tolist():
             weight = weights[user]
@@ -103,6 +116,7 @@ def codebook(keys: Tensor, values: Tensor, radii: Tensor) -> RowEdit:
     """
 
     def edit(x: Tensor, output: Tensor, rows: Tensor) -> Tensor:
+        rows = rows.expand(len(x))
         # The matrix form of the distance cancels where it matters most: at the key itself.
         distances = torch.cdist(x.float(), keys[rows].float(), compute_mode="donot_use_mm_for_euclid_dist")
         distances = distances.masked_fill(radii[rows][:, None] < 0, torch.inf)
