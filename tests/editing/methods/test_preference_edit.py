@@ -163,3 +163,11 @@ def test_keys_that_are_not_finite_fail_the_edit(make_lm: Callable[..., LM], user
     patches = create("preference_edit", config, Resources((), tmp_path)).fit(lm, users[:2])
     assert [patch.manifest.failure for patch in patches] == ["The keys that the layer reads are not finite."] * 2
     assert not any(patch.tensors for patch in patches)
+
+
+@pytest.mark.parametrize("name", ["preference_edit_gated", "rag_edit"])
+def test_variants_differ_in_when_they_apply_and_what_stands_in_front_alone(
+    name: str, config: PreferenceEditConfig
+) -> None:
+    own = {"sentence_gate": config.sentence_gate, "before": config.before, "top_k": config.top_k}
+    assert load_config(name).model_copy(update=own) == config
