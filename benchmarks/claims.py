@@ -244,7 +244,7 @@ def mining_table() -> str:
             "",
             f"Statements by family: {by_family}.",
             "",
-            f"Measured on {row['machine']}, {row['date']}, by `{row['command']}`.",
+            *_stamps([row], commands=True),
         ]
     )
 
@@ -260,7 +260,7 @@ def yield_table() -> str:
     lines += ["", "| refused | rule | number |", "|---|---|---:|"]
     for what, by_rule in refused.items():
         lines += [f"| {what} | `{rule}` | {n} |" for rule, n in by_rule.items()] or [f"| {what} | none | 0 |"]
-    measured = f"Measured on {row['machine']}, {row['date']}, by `{row['command']}`."
+    (measured,) = _stamps([row], commands=True)
     return "\n".join([*lines, "", f"The model was asked {row['extra']['replies']} times, the same once. {measured}"])
 
 

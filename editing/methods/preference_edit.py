@@ -180,8 +180,6 @@ class KeyReader:
         """A reader for decoder layer `layer` that keeps what it read below `cache`."""
         self.lm, self.layer = lm, layer
         self.folder = cache / _sha256([lm.weights_sha256, str(lm.dtype), lm.prompts.sha256, layer])
-        probes = [lm.prompts.ask(text).ids for text in ("A", "zz", "9")]
-        self._head = probes[0][: common_prefix(probes)]
 
     def last(self, questions: Sequence[str], read: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Key (d_in,) at the last token of the prompt of each question; those in `read` are not read again."""
@@ -209,8 +207,7 @@ class KeyReader:
             prompts = [self.lm.prompts.ask(text).ids for text in questions]
             answers = generate(self.lm, prompts, max_new_tokens=answer_tokens, batch_size=64, groups=[0] * len(prompts))
             rows = [(*prompt, *answer.ids) for prompt, answer in zip(prompts, answers, strict=True)]
-            shared = all(tuple(row[: len(self._head)]) == self._head for row in rows)
-            keys, size = self._read(rows, [len(self._head) if shared else 0] * len(rows))
+            keys, size = self._read(rows, [common_prefix(prompts)] * len(rows))
             ends = [len(own) - len(answer.ids) for own, answer in zip(keys, answers, strict=True)]
             said = torch.cat([own[end:] for own, end in zip(keys, ends, strict=True)])
             last = torch.stack([own[end - 1] for own, end in zip(keys, ends, strict=True)])
@@ -218,22 +215,25 @@ class KeyReader:
             self._save(name, found._asdict())
         return OtherText(**safetensors.torch.load_file(file, device=str(self.lm.device)))
 
-    @torch.no_grad()
     def _read(self, rows: Sequence[Sequence[int]], starts: Sequence[int]) -> tuple[list[Tensor], Tensor]:
-        """Keys of each row from its start on, and the root mean square of the outputs; what is before is read once."""
+        """`suffixes` of rows from their starts on; what is before is read once."""
         own = [Row(tuple(row), start, (len(row) - 1,)) for row, start in zip(rows, starts, strict=True)]
-        replay = Replay(self.lm, own, 0, stop_after=self.layer)
+        return self.suffixes(Replay(self.lm, own, 0, stop_after=self.layer))
+
+    @torch.no_grad()
+    def suffixes(self, replay: Replay) -> tuple[list[Tensor], Tensor]:
+        """Keys (suffix tokens, d_in) of each row of a replay, and the root mean square of the layer's outputs."""
         found: dict[int, Tensor] = {}
         squares: list[Tensor] = []
-        for batch in replay.passes(range(len(rows))):
+        for batch in replay.passes(range(len(replay.rows))):
             with caught(self.lm, self.layer) as seen:
-                replay.run(batch)
+                replay.run(batch, stop_after=self.layer)
             ((keys, values),) = seen
             for at, row in enumerate(batch):
-                length = len(rows[row]) - starts[row]
+                length = replay.suffix_width([row])
                 found[row] = keys[at, :length].clone()
                 squares.append(values[at, :length].square().mean())
-        return [found[row] for row in range(len(rows))], torch.stack(squares).mean().sqrt()
+        return [found[row] for row in range(len(replay.rows))], torch.stack(squares).mean().sqrt()
 
     def _save(self, name: str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
         found = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
@@ -294,7 +294,7 @@ def fit_edits(edits: Sequence[FactEdit], reader: KeyReader, config: PreferenceEd
     """Gates and values of all facts side by side; a prompt that several facts share is read once."""
     other = other_text(reader, config)
     replay = Replay(reader.lm, [row for edit in edits for row in edit.rows], reader.layer)
-    written = _suffix_keys(replay)
+    written, _ = reader.suffixes(replay)
     taught = [text for edit in edits for text in edit.taught]
     read = {text: own[0] for text, own in zip(taught, written, strict=True)}
     last = reader.last(unique(chain.from_iterable((*edit.asked, *edit.held) for edit in edits)), read)
@@ -306,17 +306,6 @@ def fit_edits(edits: Sequence[FactEdit], reader: KeyReader, config: PreferenceEd
         prompts = torch.stack([white[text] for text in (*edit.asked, *edit.held)])
         _fit_gates(edit, prompts, own[:, 1:], factor, config)
     _fit_values(edits, replay, float(other.size), config)
-
-
-def _suffix_keys(replay: Replay) -> list[Tensor]:
-    """Keys (suffix tokens, d_in) of each row."""
-    found: dict[int, Tensor] = {}
-    for batch in replay.passes(range(len(replay.rows))):
-        with torch.no_grad(), caught(replay.lm, replay.layer) as seen:
-            replay.run(batch, stop_after=replay.layer)
-        for at, row in enumerate(batch):
-            found[row] = seen[0][0][at, : len(replay.rows[row].ids) - replay.rows[row].start].clone()
-    return [found[row] for row in range(len(replay.rows))]
 
 
 def _fit_gates(edit: FactEdit, prompts: Tensor, written: Tensor, factor: Tensor, config: PreferenceEditConfig) -> None:
